@@ -1,0 +1,17 @@
+"""The formulas of tf_pairwise in plain TensorFlow: readable, slow, and the oracle of every test.
+
+Each function here has the name, the arguments and the results of its fused counterpart in
+``tf_pairwise``. Nothing is clever: a loss over triplets builds the N x N x N tensor that the
+fused kernels exist to avoid, and its gradient is what TensorFlow's autodiff makes of it.
+"""
+
+from tf_pairwise.reference.distance import paired_distance, pairwise_distance
+from tf_pairwise.reference.triplet import batch_triplet_loss, mine_triplets, triplet_loss
+
+__all__ = [
+    "batch_triplet_loss",
+    "mine_triplets",
+    "paired_distance",
+    "pairwise_distance",
+    "triplet_loss",
+]
