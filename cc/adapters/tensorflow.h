@@ -1,0 +1,212 @@
+#ifndef TF_PAIRWISE_ADAPTERS_TENSORFLOW_H_
+#define TF_PAIRWISE_ADAPTERS_TENSORFLOW_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "adapters/shape_matcher.h"
+#include "core/names.h"
+#include "core/parallel.h"
+#include "core/status.h"
+#include "core/types.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/core/framework/tensor.h"
+#include "tensorflow/core/lib/core/threadpool.h"
+
+// From TensorFlow's vocabulary to ours: types, statuses, shapes, attributes,
+// threads, scratch.
+
+namespace tf_pairwise {
+
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+using tensorflow::shape_inference::DimensionHandle;
+using tensorflow::shape_inference::InferenceContext;
+using tensorflow::shape_inference::ShapeHandle;
+
+// The types that every op takes; `Acc` is what its losses come in.
+#define TF_PAIRWISE_ATTR_T "T: {half, bfloat16, float, double}"
+#define TF_PAIRWISE_ATTR_ACC "Acc: {float, double}"
+#define TF_PAIRWISE_ATTR_METRIC \
+  "metric: {'euclidean', 'squared_euclidean', 'cosine', 'manhattan', 'dot'}"
+#define TF_PAIRWISE_ATTR_REDUCTION \
+  "reduction: {'none', 'sum', 'mean', 'mean_nonzero'}"
+
+#define TF_PAIRWISE_TF_RETURN_IF_ERROR(expression) \
+  do {                                             \
+    const absl::Status status_ = (expression);     \
+    if (!status_.ok()) return status_;             \
+  } while (false)
+
+// ---- status ----
+
+inline absl::Status ToAbsl(const Status& status) {
+  switch (status.code) {
+    case Status::kOk:
+      return absl::OkStatus();
+    case Status::kInvalidArgument:
+      return absl::InvalidArgumentError(status.message);
+    default:
+      return absl::InternalError(status.message);
+  }
+}
+
+// ---- types ----
+
+inline DType ToDType(tensorflow::DataType type) {
+  switch (type) {
+    case tensorflow::DT_HALF:
+      return DType::kFloat16;
+    case tensorflow::DT_BFLOAT16:
+      return DType::kBFloat16;
+    case tensorflow::DT_DOUBLE:
+      return DType::kFloat64;
+    default:
+      return DType::kFloat32;
+  }
+}
+
+inline tensorflow::DataType ComputeType(DType dtype) {
+  return dtype == DType::kFloat64 ? tensorflow::DT_DOUBLE
+                                  : tensorflow::DT_FLOAT;
+}
+
+// ---- shapes ----
+
+inline Shape ToShape(const TensorShape& shape) {
+  Shape result;
+  for (int i = 0; i < shape.dims(); ++i) {
+    result.sizes.push_back(shape.dim_size(i));
+  }
+  return result;
+}
+
+inline Shape ToShape(InferenceContext* context, ShapeHandle handle) {
+  Shape result;
+  result.known_rank = context->RankKnown(handle);
+  if (!result.known_rank) return result;
+  for (int i = 0; i < context->Rank(handle); ++i) {
+    const DimensionHandle size = context->Dim(handle, i);
+    result.sizes.push_back(context->ValueKnown(size) ? context->Value(size)
+                                                     : kUnknownSize);
+  }
+  return result;
+}
+
+inline ShapeHandle ToHandle(InferenceContext* context, const Shape& shape) {
+  if (!shape.known_rank) return context->UnknownShape();
+  std::vector<DimensionHandle> sizes;
+  for (const int64_t size : shape.sizes) {
+    sizes.push_back(size == kUnknownSize ? context->UnknownDim()
+                                         : context->MakeDim(size));
+  }
+  return context->MakeShape(sizes);
+}
+
+// The two faces of a call's inputs, so that one function says what shapes it
+// takes, for the shape function and for the kernel.
+struct InferenceInputs {
+  InferenceContext* context;
+  Shape operator()(int input) const {
+    return ToShape(context, context->input(input));
+  }
+};
+
+struct KernelInputs {
+  OpKernelContext* context;
+  Shape operator()(int input) const {
+    return ToShape(context->input(input).shape());
+  }
+};
+
+inline absl::Status Allocate(OpKernelContext* context, int output,
+                             const Shape& shape, Tensor** tensor) {
+  TensorShape tensor_shape;
+  TF_PAIRWISE_TF_RETURN_IF_ERROR(
+      TensorShape::BuildTensorShape(shape.sizes, &tensor_shape));
+  return context->allocate_output(output, tensor_shape, tensor);
+}
+
+// ---- attributes ----
+
+// An attribute by its public name, into the enum that `parse` makes of it.
+// `Context` is an OpKernelConstruction or an InferenceContext.
+template <typename Context, typename Enum>
+absl::Status ReadName(Context* context, const char* attribute,
+                      Status (*parse)(const char*, Enum*), Enum* value) {
+  std::string name;
+  TF_PAIRWISE_TF_RETURN_IF_ERROR(context->GetAttr(attribute, &name));
+  return ToAbsl(parse(name.c_str(), value));
+}
+
+// ---- data ----
+
+inline const void* Data(const Tensor& tensor) {
+  return tensor.tensor_data().data();
+}
+inline void* Data(Tensor* tensor) {
+  return const_cast<char*>(tensor->tensor_data().data());
+}
+
+// ---- threads and scratch ----
+
+// The intra-op threads of the op that is running. The calling thread works
+// too, and is worker 0.
+inline ParallelFor IntraOpThreads(OpKernelContext* context) {
+  namespace thread = tensorflow::thread;
+  ParallelFor parallel;
+  thread::ThreadPool* pool =
+      context->device()->tensorflow_cpu_worker_threads()->workers;
+  if (pool->NumThreads() <= 1) return parallel;
+  parallel.context = pool;
+  parallel.workers = pool->NumThreads() + 1;
+  parallel.run = [](void* pool, int64_t units, double cost,
+                    ParallelFor::Body body, void* argument) {
+    const auto cycles =
+        static_cast<int64_t>(std::clamp(cost, 1.0, /*an hour*/ 1e13));
+// The factory that replaces this constructor is not there in TensorFlow 2.19.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    const thread::ThreadPool::SchedulingParams adaptive(
+        thread::ThreadPool::SchedulingStrategy::kAdaptive, cycles,
+        std::nullopt);
+#pragma GCC diagnostic pop
+    static_cast<thread::ThreadPool*>(pool)->ParallelForWithWorkerId(
+        units, adaptive,
+        [body, argument](int64_t begin, int64_t end, int worker) {
+          body(argument, begin, end, worker);
+        });
+  };
+  return parallel;
+}
+
+inline absl::Status AllocateScratch(OpKernelContext* context, int64_t bytes,
+                                    Tensor* tensor, void** scratch) {
+  TF_PAIRWISE_TF_RETURN_IF_ERROR(context->allocate_temp(
+      tensorflow::DT_UINT8, TensorShape({bytes}), tensor));
+  *scratch = Data(tensor);
+  return absl::OkStatus();
+}
+
+// How a CPU kernel is run. Its GPU sibling will hand out a stream instead, and
+// the ops that are written over a device take either.
+class CpuDevice {
+ public:
+  explicit CpuDevice(OpKernelContext* context)
+      : parallel_(IntraOpThreads(context)) {}
+
+  const ParallelFor& launcher() const { return parallel_; }
+  int workers() const { return parallel_.workers; }
+
+ private:
+  ParallelFor parallel_;
+};
+
+}  // namespace tf_pairwise
+
+#endif  // TF_PAIRWISE_ADAPTERS_TENSORFLOW_H_
