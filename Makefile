@@ -1,0 +1,104 @@
+# make demo, make test: on a machine with Python 3.10-3.13, a C++17 compiler and make.
+# Everything else comes into .venv; a second run builds only what has changed.
+
+PYTHON ?= python3
+VENV ?= .venv
+TENSORFLOW ?= tensorflow-cpu>=2.21,<2.22
+# Two pytest processes; a test that measures time or memory is marked for one of them.
+PYTEST_FLAGS ?= -n 2 -q
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+CC_TESTS := $(wildcard cc/*/*_test.cc)
+SOURCES := $(shell find cc cmake build_backend benchmarks python -type f \
+             \( -name '*.h' -o -name '*.cc' -o -name '*.cmake' -o -name '*.map' -o -name '*.py' \) \
+             2>/dev/null | LC_ALL=C sort) \
+           CMakeLists.txt setup.py pyproject.toml build_pip_pkg.sh $(wildcard README.md) LICENSE
+
+.PHONY: help venv build install demo test test-all test-cc bench lint format clean distclean FORCE
+help:
+	@echo 'make demo      build, install into $(VENV), train on handwritten digits'
+	@echo 'make test      build, install into $(VENV), run the tests'
+	@echo 'make test-all  the same with the long sweeps'
+	@echo 'make build     the wheel, into dist/ (./build_pip_pkg.sh DEST for elsewhere)'
+	@echo 'make bench     the benchmarks'
+	@echo 'make lint      ruff and clang-format; make format mends what they find'
+	@echo 'make clean     away with build/ and dist/; make distclean with $(VENV) too'
+
+# ---- the environment ----
+
+venv: $(VENV)/.ready
+$(VENV)/.ready: requirements/build.txt requirements/test.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo '$(PYTHON) is not Python 3.10-3.13; choose one: make PYTHON=python3.12 ...' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo 'Python cannot make a virtual environment: apt-get install python3-venv' >&2; exit 1; }
+	@command -v $${CXX:-c++} >/dev/null || command -v g++ >/dev/null || \
+	  { echo 'no C++ compiler: apt-get install g++' >&2; exit 1; }
+	@echo "making $(VENV): $(TENSORFLOW) and the tools (several hundred MB, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install -q --upgrade pip
+	@$(PIP) install -q -r requirements/build.txt -r requirements/test.txt '$(TENSORFLOW)'
+	@touch $@
+
+$(VENV)/.lint: requirements/lint.txt $(VENV)/.ready
+	@$(PIP) install -q -r requirements/lint.txt
+	@touch $@
+
+# ---- the wheel ----
+
+# Changes when a source file comes or goes.
+build/sources.txt: FORCE
+	@mkdir -p build; echo '$(SOURCES)' | cmp -s - $@ || echo '$(SOURCES)' > $@
+
+build: build/.wheel
+build/.wheel: $(SOURCES) build/sources.txt $(VENV)/.ready
+	@echo 'building the wheel (the first time takes minutes)'
+	@PYTHON=$(abspath $(BIN))/python \
+	  TF_PAIRWISE_CMAKE_ARGS='$(if $(CC_TESTS),-DTF_PAIRWISE_TESTS=ON) $(TF_PAIRWISE_CMAKE_ARGS)' \
+	  ./build_pip_pkg.sh dist
+	@touch $@
+
+install: $(VENV)/.installed
+$(VENV)/.installed: build/.wheel
+	@$(PIP) install -q --force-reinstall --no-deps dist/tf_pairwise-*.whl
+	@touch $@
+
+# ---- what to do with it ----
+
+demo: install
+	@$(BIN)/python examples/train_digits.py $(DEMO_FLAGS)
+
+test: install $(if $(CC_TESTS),test-cc)
+	@$(BIN)/python -m pytest -m 'not slow' $(PYTEST_FLAGS)
+
+test-all: install $(if $(CC_TESTS),test-cc)
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# The C++ unit tests, made along with the wheel.
+test-cc: build/.wheel
+	@cd build/cmake-* && $(abspath $(BIN))/ctest --output-on-failure
+
+bench: install
+	@$(BIN)/python -m tf_pairwise bench $(BENCH_FLAGS)
+
+CC_FILES = $(wildcard cc/*.cc cc/*/*.h cc/*/*.cc)
+PY_FILES = $(wildcard setup.py build_backend python tests benchmarks examples)
+
+lint: $(VENV)/.lint
+	@$(BIN)/ruff check $(PY_FILES)
+	@$(BIN)/ruff format --check $(PY_FILES)
+	@$(BIN)/clang-format --dry-run -Werror $(CC_FILES)
+
+format: $(VENV)/.lint
+	@$(BIN)/ruff check --fix $(PY_FILES)
+	@$(BIN)/ruff format $(PY_FILES)
+	@$(BIN)/clang-format -i $(CC_FILES)
+
+clean:
+	rm -rf build dist python/*.egg-info
+
+distclean: clean
+	rm -rf $(VENV)

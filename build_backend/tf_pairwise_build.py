@@ -1,0 +1,27 @@
+"""PEP 517 backend: setuptools, and for a wheel the TensorFlow it will meet.
+
+A build in isolation sees only its own environment. A TensorFlow that the build
+requirements put there may be another version than the one outside, and an op
+library works with one version only. So the one outside is looked up (see
+find_tensorflow.py) and built for; TensorFlow is required only if there is none.
+"""
+
+import find_tensorflow
+from setuptools import build_meta
+from setuptools.build_meta import *  # noqa: F403
+
+TOOLS = ["cmake>=3.26,<5", "ninja>=1.11", "pybind11>=2.13,<4"]
+
+
+def _requirements():
+    if not find_tensorflow.wanted() or find_tensorflow.find_root() is not None:
+        return TOOLS
+    return [*TOOLS, find_tensorflow.REQUIREMENT]
+
+
+def get_requires_for_build_wheel(config_settings=None):
+    return build_meta.get_requires_for_build_wheel(config_settings) + _requirements()
+
+
+def get_requires_for_build_editable(config_settings=None):
+    return build_meta.get_requires_for_build_editable(config_settings) + _requirements()

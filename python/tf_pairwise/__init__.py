@@ -1,0 +1,62 @@
+"""Pairwise distances and the losses over pairs, as fused TensorFlow ops.
+
+The public names, imported when they are first used, so that
+`import tf_pairwise.numpy` needs no TensorFlow. The ops themselves are
+registered as soon as TensorFlow is imported, before or after this package: a
+SavedModel that holds one loads after `import tf_pairwise`.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from tf_pairwise import _library
+
+if TYPE_CHECKING:
+    from tf_pairwise import numpy, reference
+    from tf_pairwise.distance import paired_distance, pairwise_distance
+    from tf_pairwise.triplet import batch_triplet_loss, mine_triplets, triplet_loss
+
+    __version__: str
+
+# Name of a function -> the family module that holds it.
+_FUNCTIONS = {
+    "batch_triplet_loss": "triplet",
+    "mine_triplets": "triplet",
+    "paired_distance": "distance",
+    "pairwise_distance": "distance",
+    "triplet_loss": "triplet",
+}
+_MODULES = ("numpy", "reference")
+
+__all__ = [  # noqa: PLE0604
+    "__version__",
+    "batch_triplet_loss",
+    "mine_triplets",
+    "numpy",
+    "paired_distance",
+    "pairwise_distance",
+    "reference",
+    "triplet_loss",
+]
+
+
+def __getattr__(name: str):
+    if name in _FUNCTIONS:
+        _library.ops()  # says what is missing before the family module trips over it
+        module = importlib.import_module(f"{__name__}.{_FUNCTIONS[name]}")
+        value = getattr(module, name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"{__name__}.{name}")
+    elif name == "__version__":
+        value = _library.build_info()["version"]
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+_library.load_with_tensorflow(sorted(set(_FUNCTIONS.values())))

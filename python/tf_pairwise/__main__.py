@@ -1,0 +1,172 @@
+"""python -m tf_pairwise info | check | bench
+
+info    what this installation is and what it was built with
+check   runs every function once against plain formulas; exits 1 if one is wrong
+bench   the benchmarks (`bench --help` for its options)
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+
+from tf_pairwise import _library
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _has_tensorflow() -> bool:
+    return importlib.util.find_spec("tensorflow") is not None
+
+
+def info() -> int:
+    built = _library.build_info()
+    lines = {
+        "tf_pairwise": built["version"],
+        "built for": f"TensorFlow {built['tensorflow']}" if built["tensorflow"] else "NumPy only",
+        "compiler": f"{built['compiler']}, Highway {built['highway']}",
+        "cuda kernels": f"nvcc {built['cuda']}" if built["cuda"] else "none (built without nvcc)",
+        "xla": "yes" if built["xla"] else "no: jit_compile=True is not available",
+        "python": f"{platform.python_version()} on {platform.machine()}",
+        "numpy": np.__version__,
+    }
+    if built["sanitize"]:
+        lines["sanitizer"] = built["sanitize"]
+    from tf_pairwise import _numpy
+
+    if hasattr(_numpy, "isa"):
+        forced = " (by TF_PAIRWISE_ISA)" if os.environ.get("TF_PAIRWISE_ISA") else ""
+        lines["vectors"] = f"{_numpy.isa()}{forced}"
+
+    failed = False
+    if built["tensorflow"] is None:
+        pass
+    elif not _has_tensorflow():
+        lines["tensorflow"] = "not installed: only tf_pairwise.numpy works"
+    else:
+        try:
+            ops = _library.ops()
+        except ImportError as error:
+            lines["tensorflow"] = str(error)
+            failed = True
+        else:
+            import tensorflow as tf
+
+            names = sorted(name for name in dir(ops) if name.startswith("tf_pairwise_"))
+            names = [name.removeprefix("tf_pairwise_") for name in names]
+            names = [name for name in names if not name.endswith("eager_fallback")]
+            lines["tensorflow"] = f"{tf.__version__}, Keras {_installed('keras')}"
+            lines["gpus"] = str(len(tf.config.list_physical_devices("GPU")))
+            lines["ops"] = f"{len(names)}: {', '.join(names)}"
+    for label, value in lines.items():
+        print(f"{label + ':':14}{value}")
+    return 1 if failed else 0
+
+
+def _numpy_checks(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(what, what came, what was expected), against the formulas in NumPy."""
+    from tf_pairwise import numpy as tpn
+
+    difference = x[:, None].astype(np.float64) - y[None]
+    norms = np.linalg.norm(x, axis=1)[:, None] * np.linalg.norm(y, axis=1)
+    expected = {
+        "euclidean": np.sqrt((difference**2).sum(-1)),
+        "squared_euclidean": (difference**2).sum(-1),
+        "cosine": 1 - x @ y.T / norms,
+        "manhattan": np.abs(difference).sum(-1),
+        "dot": -x @ y.T,
+    }
+    for metric, value in expected.items():
+        yield f"numpy pairwise_distance {metric}", tpn.pairwise_distance(x, y, metric), value
+        paired = tpn.paired_distance(x, y, metric)
+        yield f"numpy paired_distance {metric}", paired, np.diagonal(value)
+
+
+def _tensorflow_checks(
+    x: np.ndarray, y: np.ndarray, z: np.ndarray, labels: np.ndarray
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(what, what came, what was expected), against `reference`: values and gradients."""
+    import tensorflow as tf
+
+    import tf_pairwise as tpw
+    from tf_pairwise import reference
+
+    minings = ("all", "hard", "semi_hard", "semi_hard_all", "hard_all")
+    calls = [
+        ("pairwise_distance", lambda api, x, y, z: api.pairwise_distance(x, y)),
+        ("paired_distance", lambda api, x, y, z: api.paired_distance(x, y)),
+        ("triplet_loss", lambda api, x, y, z: api.triplet_loss(x, y, z)),
+    ]
+    calls += [
+        (
+            f"batch_triplet_loss {mining}",
+            lambda api, x, y, z, mining=mining: api.batch_triplet_loss(x, labels, mining=mining),
+        )
+        for mining in minings
+    ]
+    for name, call in calls:
+        results = []
+        for api in (tpw, reference):
+            inputs = [tf.constant(array) for array in (x, y, z)]
+            with tf.GradientTape() as tape:
+                tape.watch(inputs)
+                value = call(api, *inputs)
+            gradients = tape.gradient(value, inputs, unconnected_gradients="zero")
+            results.append([value.numpy(), *(gradient.numpy() for gradient in gradients)])
+        for part, fused, expected in zip(("value", "dx", "dy", "dz"), *results, strict=True):
+            yield f"{name} {part}", fused, expected
+    for mining in minings:
+        fused, expected = (
+            np.asarray(api.mine_triplets(x, labels, mining)) for api in (tpw, reference)
+        )
+        yield f"mine_triplets {mining}", fused, expected
+
+
+def check() -> int:
+    random = np.random.default_rng(0)
+    x, y, z = random.normal(size=(3, 37, 19)).astype(np.float32)
+    labels = np.repeat(np.arange(10), 4)[:37].astype(np.int64)
+    checks = list(_numpy_checks(x, y))
+    if _library.build_info()["tensorflow"] and _has_tensorflow():
+        checks += _tensorflow_checks(x, y, z, labels)
+    else:
+        print("no TensorFlow: only tf_pairwise.numpy is checked")
+    wrong = 0
+    for what, came, expected in checks:
+        good = came.shape == expected.shape and np.allclose(came, expected, rtol=1e-4, atol=1e-4)
+        wrong += not good
+        if not good:
+            print(f"WRONG: {what}: got\n{came}\nexpected\n{expected}")
+    print(f"{len(checks) - wrong} of {len(checks)} checks passed")
+    return 1 if wrong else 0
+
+
+def bench(arguments: list[str]) -> int:
+    from tf_pairwise._benchmarks import bench
+
+    return bench.main(arguments) or 0
+
+
+def main(arguments: list[str]) -> int:
+    command, *rest = arguments or ["--help"]
+    if command == "bench":
+        return bench(rest)
+    if command in ("info", "check") and not rest:
+        return {"info": info, "check": check}[command]()
+    print(__doc__.strip(), file=sys.stdout if command in ("-h", "--help") else sys.stderr)
+    return 0 if command in ("-h", "--help") else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
