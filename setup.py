@@ -26,7 +26,7 @@ import find_tensorflow  # noqa: E402
 
 
 def tool(name):
-    """The path of a program, also of one in this interpreter's environment when it is not active."""
+    """The path of a program, also where this interpreter's environment is not active."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return shutil.which(name, path=path)
 

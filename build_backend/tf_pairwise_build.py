@@ -6,9 +6,10 @@ library works with one version only. So the one outside is looked up (see
 find_tensorflow.py) and built for; TensorFlow is required only if there is none.
 """
 
-import find_tensorflow
 from setuptools import build_meta
 from setuptools.build_meta import *  # noqa: F403
+
+import find_tensorflow
 
 TOOLS = ["cmake>=3.26,<5", "ninja>=1.11", "pybind11>=2.13,<4"]
 

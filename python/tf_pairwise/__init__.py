@@ -28,7 +28,7 @@ _FUNCTIONS = {
 }
 _MODULES = ("numpy", "reference")
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "__version__",
     "batch_triplet_loss",
     "mine_triplets",

@@ -36,8 +36,8 @@ def info() -> int:
         "tf_pairwise": built["version"],
         "built for": f"TensorFlow {built['tensorflow']}" if built["tensorflow"] else "NumPy only",
         "compiler": f"{built['compiler']}, Highway {built['highway']}",
-        "cuda kernels": f"nvcc {built['cuda']}" if built["cuda"] else "none (built without nvcc)",
-        "xla": "yes" if built["xla"] else "no: jit_compile=True is not available",
+        "cuda kernels": f"nvcc {built['cuda']}" if built["cuda"] else "none in this build",
+        "xla": "yes" if built["xla"] else "no",
         "python": f"{platform.python_version()} on {platform.machine()}",
         "numpy": np.__version__,
     }
