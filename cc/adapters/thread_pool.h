@@ -1,0 +1,177 @@
+#ifndef TF_PAIRWISE_ADAPTERS_THREAD_POOL_H_
+#define TF_PAIRWISE_ADAPTERS_THREAD_POOL_H_
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <list>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "core/parallel.h"
+
+namespace tf_pairwise {
+
+// A few threads for the bindings that have no pool of their own (NumPy). The
+// caller works too; several callers may run at the same time, and share the
+// threads.
+class ThreadPool {
+ public:
+  ThreadPool() = default;
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  ~ThreadPool() {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      stopping_ = true;
+    }
+    work_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  // The pool of this process: a fork has none of its parent's threads, and gets
+  // a new one. Threads are started when they are first wanted, and joined when
+  // the process ends.
+  static ThreadPool& Get() {
+    static std::mutex mutex;
+    static Owner owner;
+    std::lock_guard<std::mutex> lock(mutex);
+    if (owner.pool == nullptr || owner.process != getpid()) {
+      owner.pool = new ThreadPool();  // the parent's is left to the parent
+      owner.process = getpid();
+    }
+    return *owner.pool;
+  }
+
+  // The threads of one call: `workers` of them, the caller's among them. It has
+  // to outlive the ParallelFor it gives.
+  class Team {
+   public:
+    Team(ThreadPool* pool, int workers) : pool_(pool), workers_(workers) {
+      if (workers > 1) pool->Start(workers - 1);
+    }
+
+    ParallelFor parallel() {
+      ParallelFor parallel;
+      if (workers_ <= 1) return parallel;
+      parallel.workers = workers_;
+      parallel.context = this;
+      parallel.run = [](void* context, int64_t units, double cost,
+                        ParallelFor::Body body, void* argument) {
+        auto* team = static_cast<Team*>(context);
+        team->pool_->Run(units, cost, team->workers_ - 1, body, argument);
+      };
+      return parallel;
+    }
+
+   private:
+    ThreadPool* pool_;
+    int workers_;
+  };
+
+ private:
+  struct Owner {
+    ThreadPool* pool = nullptr;
+    pid_t process = 0;
+    ~Owner() {
+      if (process == getpid()) delete pool;
+    }
+  };
+
+  struct Job {
+    int64_t units = 0;
+    int64_t block = 1;  // units taken at a time
+    ParallelFor::Body body = nullptr;
+    void* argument = nullptr;
+    std::atomic<int64_t> next{0};
+    // Guarded by the pool's mutex.
+    int helpers_wanted = 0;
+    int helpers_joined = 0;
+    int helpers_working = 0;
+    std::condition_variable done;
+
+    void Work(int worker) {
+      for (;;) {
+        const int64_t begin = next.fetch_add(block);
+        if (begin >= units) return;
+        body(argument, begin, std::min(begin + block, units), worker);
+      }
+    }
+  };
+
+  void Start(int helpers) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    try {
+      while (static_cast<int>(threads_.size()) < helpers) {
+        threads_.emplace_back([this] { Help(); });
+      }
+    } catch (const std::system_error&) {
+      // The machine gives no more: those there are do the work.
+    }
+  }
+
+  void Run(int64_t units, double cost, int helpers, ParallelFor::Body body,
+           void* argument) {
+    // Blocks that are worth the taking, yet enough of them to even out.
+    constexpr double kBlockCycles = 20000;
+    const int64_t even = units / (8 * (helpers + 1));
+    const int64_t worth =
+        static_cast<int64_t>(kBlockCycles / std::max(cost, 1.0));
+    Job job;
+    job.units = units;
+    job.block = std::max<int64_t>(1, std::max(even, worth));
+    job.body = body;
+    job.argument = argument;
+    job.helpers_wanted =
+        static_cast<int>(std::min<int64_t>(helpers, (units - 1) / job.block));
+    std::list<Job*>::iterator position;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      position = jobs_.insert(jobs_.end(), &job);
+    }
+    work_.notify_all();
+    job.Work(0);
+    std::unique_lock<std::mutex> lock(mutex_);
+    jobs_.erase(position);
+    job.done.wait(lock, [&job] { return job.helpers_working == 0; });
+  }
+
+  void Help() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (;;) {
+      Job* job = nullptr;
+      work_.wait(lock, [&] { return stopping_ || (job = Open()) != nullptr; });
+      if (stopping_) return;
+      const int worker = ++job->helpers_joined;
+      ++job->helpers_working;
+      lock.unlock();
+      job->Work(worker);
+      lock.lock();
+      if (--job->helpers_working == 0) job->done.notify_one();
+    }
+  }
+
+  // A job that still takes helpers.
+  Job* Open() {
+    for (Job* job : jobs_) {
+      if (job->helpers_joined < job->helpers_wanted) return job;
+    }
+    return nullptr;
+  }
+
+  std::mutex mutex_;
+  std::condition_variable work_;
+  std::vector<std::thread> threads_;
+  std::list<Job*> jobs_;
+  bool stopping_ = false;
+};
+
+}  // namespace tf_pairwise
+
+#endif  // TF_PAIRWISE_ADAPTERS_THREAD_POOL_H_

@@ -1,0 +1,490 @@
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "adapters/options.h"
+#include "adapters/shape_matcher.h"
+#include "adapters/thread_pool.h"
+#include "core/names.h"
+#include "core/scale.h"
+#include "distance/distance.h"
+#include "simd/dispatch.h"
+#include "triplet/triplet.h"
+
+// The kernels on NumPy arrays, without TensorFlow: the module behind
+// python/tf_pairwise/numpy.py, which makes arrays contiguous, names their dtype
+// and checks what is a Python value. bfloat16, which NumPy has no name for,
+// comes and goes as uint16.
+
+namespace tf_pairwise {
+namespace {
+
+namespace py = pybind11;
+
+void Raise(const Status& status) {
+  if (status.ok()) return;
+  if (status.code == Status::kInvalidArgument) {
+    throw py::value_error(status.message);
+  }
+  throw std::runtime_error(status.message);
+}
+
+// ---- arrays ----
+
+DType ParseDType(const std::string& name) {
+  static constexpr NamedValue<DType> kTable[] = {{"float16", DType::kFloat16},
+                                                 {"bfloat16", DType::kBFloat16},
+                                                 {"float32", DType::kFloat32},
+                                                 {"float64", DType::kFloat64}};
+  DType dtype = DType::kFloat32;
+  Raise(ParseName("dtype", name.c_str(), kTable, &dtype));
+  return dtype;
+}
+
+// NumPy's dtype that holds a `dtype`, and the one that losses of it come in.
+py::dtype Storage(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat16:
+      return py::dtype("float16");
+    case DType::kBFloat16:
+      return py::dtype("uint16");
+    case DType::kFloat32:
+      return py::dtype("float32");
+    default:
+      return py::dtype("float64");
+  }
+}
+
+py::dtype ComputeStorage(DType dtype) {
+  return Storage(dtype == DType::kFloat64 ? dtype : DType::kFloat32);
+}
+
+// Where an argument's values are. (DLPack and __cuda_array_interface__ will
+// make these too.)
+struct ArrayView {
+  const void* data = nullptr;
+  Shape shape;
+};
+
+ArrayView View(const char* argument, const py::array& array,
+               const py::dtype& dtype) {
+  if (!(array.flags() & py::array::c_style) || !array.dtype().equal(dtype)) {
+    throw py::type_error(std::string(argument) +
+                         ": expected a C-contiguous array of dtype " +
+                         std::string(py::str(dtype)));
+  }
+  ArrayView view;
+  view.data = array.data();
+  view.shape.sizes.assign(array.shape(), array.shape() + array.ndim());
+  return view;
+}
+
+py::array New(const py::dtype& dtype, const Shape& shape) {
+  return py::array(dtype, shape.sizes);
+}
+
+// ---- running a kernel ----
+
+// Memory whose pages are not touched before the kernel does.
+using Scratch = std::unique_ptr<char[]>;
+Scratch NewScratch(int64_t bytes) { return Scratch(new char[bytes]); }
+
+// Runs `kernel(parallel)` on `threads` threads, without Python's lock.
+template <typename Kernel>
+void Run(int threads, const Kernel& kernel) {
+  Status status;
+  {
+    py::gil_scoped_release release;
+    ThreadPool::Team team(&ThreadPool::Get(), threads);
+    status = kernel(team.parallel());
+  }
+  Raise(status);
+}
+
+// ---- distance ----
+
+struct PairwiseCall {
+  PairwiseDistance problem;
+  ShapeMatcher match;
+  ArrayView x, y;
+};
+
+PairwiseCall BindPairwise(const py::array& x, const std::optional<py::array>& y,
+                          const std::string& dtype, const std::string& metric) {
+  PairwiseCall call;
+  PairwiseDistance& problem = call.problem;
+  problem.dtype = ParseDType(dtype);
+  Raise(ParseMetric(metric.c_str(), &problem.metric));
+  problem.self = !y.has_value();
+  const py::dtype storage = Storage(problem.dtype);
+  call.x = View("x", x, storage);
+  call.y = problem.self ? call.x : View("y", *y, storage);
+  Raise(call.match("x", call.x.shape, "...nd"));
+  Raise(call.match("y", call.y.shape, problem.self ? "...nd" : "...md"));
+  problem.batch = call.match.batch();
+  problem.n = call.match['n'];
+  problem.m = problem.self ? problem.n : call.match['m'];
+  problem.d = call.match['d'];
+  Raise(Check(problem));
+  return call;
+}
+
+const char* DistancePattern(const PairwiseDistance& problem) {
+  return problem.self ? "...nn" : "...nm";
+}
+
+py::array PairwiseDistanceNumpy(const py::array& x,
+                                const std::optional<py::array>& y,
+                                const std::string& dtype,
+                                const std::string& metric, int threads) {
+  const PairwiseCall call = BindPairwise(x, y, dtype, metric);
+  const PairwiseDistance& problem = call.problem;
+  py::array distances =
+      New(Storage(problem.dtype), call.match(DistancePattern(problem)));
+  void* out = distances.mutable_data();
+  Run(threads, [&](const ParallelFor& parallel) {
+    const Scratch scratch =
+        NewScratch(PairwiseDistanceScratchBytes(problem, parallel.workers));
+    return PairwiseDistanceCpu(problem, call.x.data, call.y.data, out,
+                               scratch.get(), parallel);
+  });
+  return distances;
+}
+
+// (x_grad, y_grad), the second None for x against itself.
+py::tuple PairwiseDistanceGradientNumpy(const py::array& x,
+                                        const std::optional<py::array>& y,
+                                        const py::array& upstream,
+                                        const std::string& dtype,
+                                        const std::string& metric,
+                                        int threads) {
+  PairwiseCall call = BindPairwise(x, y, dtype, metric);
+  const PairwiseDistance& problem = call.problem;
+  const py::dtype storage = Storage(problem.dtype);
+  const ArrayView up = View("upstream", upstream, storage);
+  Raise(call.match("upstream", up.shape, DistancePattern(problem)));
+  py::array distances = New(storage, up.shape);
+  py::array x_grad = New(storage, call.x.shape);
+  py::object y_grad = py::none();
+  void* y_out = nullptr;
+  if (!problem.self) {
+    py::array array = New(storage, call.y.shape);
+    y_out = array.mutable_data();
+    y_grad = std::move(array);
+  }
+  void* saved = distances.mutable_data();
+  void* x_out = x_grad.mutable_data();
+  Run(threads, [&](const ParallelFor& parallel) {
+    const Scratch scratch = NewScratch(
+        std::max(PairwiseDistanceScratchBytes(problem, parallel.workers),
+                 PairwiseDistanceGradScratchBytes(problem, parallel.workers)));
+    TF_PAIRWISE_RETURN_IF_ERROR(PairwiseDistanceCpu(
+        problem, call.x.data, call.y.data, saved, scratch.get(), parallel));
+    return PairwiseDistanceGradCpu(problem, call.x.data, call.y.data, saved,
+                                   up.data, x_out, y_out, scratch.get(),
+                                   parallel);
+  });
+  return py::make_tuple(x_grad, y_grad);
+}
+
+struct PairedCall {
+  PairedDistance problem;
+  ShapeMatcher match;
+  ArrayView x, y;
+};
+
+PairedCall BindPaired(const py::array& x, const py::array& y,
+                      const std::string& dtype, const std::string& metric) {
+  PairedCall call;
+  call.problem.dtype = ParseDType(dtype);
+  Raise(ParseMetric(metric.c_str(), &call.problem.metric));
+  const py::dtype storage = Storage(call.problem.dtype);
+  call.x = View("x", x, storage);
+  call.y = View("y", y, storage);
+  Raise(call.match("x", call.x.shape, "...d"));
+  Raise(call.match("y", call.y.shape, "...d"));
+  call.problem.n = call.match.batch();
+  call.problem.d = call.match['d'];
+  Raise(Check(call.problem));
+  return call;
+}
+
+py::array PairedDistanceNumpy(const py::array& x, const py::array& y,
+                              const std::string& dtype,
+                              const std::string& metric, int threads) {
+  const PairedCall call = BindPaired(x, y, dtype, metric);
+  py::array distances = New(Storage(call.problem.dtype), call.match("..."));
+  void* out = distances.mutable_data();
+  Run(threads, [&](const ParallelFor& parallel) {
+    return PairedDistanceCpu(call.problem, call.x.data, call.y.data, out,
+                             parallel);
+  });
+  return distances;
+}
+
+py::tuple PairedDistanceGradientNumpy(const py::array& x, const py::array& y,
+                                      const py::array& upstream,
+                                      const std::string& dtype,
+                                      const std::string& metric, int threads) {
+  PairedCall call = BindPaired(x, y, dtype, metric);
+  const py::dtype storage = Storage(call.problem.dtype);
+  const ArrayView up = View("upstream", upstream, storage);
+  Raise(call.match("upstream", up.shape, "..."));
+  py::array x_grad = New(storage, call.x.shape);
+  py::array y_grad = New(storage, call.y.shape);
+  void* x_out = x_grad.mutable_data();
+  void* y_out = y_grad.mutable_data();
+  Run(threads, [&](const ParallelFor& parallel) {
+    return PairedDistanceGradCpu(call.problem, call.x.data, call.y.data,
+                                 up.data, x_out, y_out, parallel);
+  });
+  return py::make_tuple(x_grad, y_grad);
+}
+
+// ---- triplet ----
+
+// A loss's gradients: the kernel makes them in the compute type, the caller
+// gets them in the points' own.
+class Gradients {
+ public:
+  explicit Gradients(DType dtype) : dtype_(dtype) {}
+
+  // Where the kernel writes the gradient of points of this shape.
+  void* Add(const Shape& shape) {
+    arrays_.push_back(New(ComputeStorage(dtype_), shape));
+    return arrays_.back().mutable_data();
+  }
+
+  py::tuple Take(int threads) {
+    py::tuple result(arrays_.size());
+    for (size_t i = 0; i < arrays_.size(); ++i) {
+      py::array& made = arrays_[i];
+      py::array array = made;
+      if (SizeOf(dtype_) != SizeOfCompute(dtype_)) {
+        Shape shape;
+        shape.sizes.assign(made.shape(), made.shape() + made.ndim());
+        array = New(Storage(dtype_), shape);
+        const int64_t count = made.size();
+        const void* in = made.data();
+        void* out = array.mutable_data();
+        Run(threads, [&](const ParallelFor& parallel) {
+          ScaleCpu(dtype_, count, in, 1.0, out, parallel);
+          return Ok();
+        });
+      }
+      result[i] = array;
+    }
+    return result;
+  }
+
+ private:
+  DType dtype_;
+  std::vector<py::array> arrays_;
+};
+
+// Options that the losses share, into a family's problem.
+template <typename Problem>
+void ReadOptions(const std::string& dtype, const std::string& metric,
+                 const std::string& margin, Problem* problem) {
+  problem->dtype = ParseDType(dtype);
+  Raise(ParseMetric(metric.c_str(), &problem->metric));
+  Raise(ParseMargin(margin.c_str(), &problem->margin, &problem->soft));
+}
+
+const void* BindWeights(const std::optional<py::array>& weights, DType dtype,
+                        ShapeMatcher* match) {
+  if (!weights.has_value()) return nullptr;
+  const ArrayView view = View("sample_weight", *weights, ComputeStorage(dtype));
+  Raise((*match)("sample_weight", view.shape, "n"));
+  return view.data;
+}
+
+// (loss, gradients), the second empty without `with_gradient`.
+py::tuple TripletLossNumpy(const py::array& anchors, const py::array& positives,
+                           const py::array& negatives,
+                           const std::optional<py::array>& sample_weight,
+                           const std::string& dtype, const std::string& metric,
+                           const std::string& reduction,
+                           const std::string& margin, bool swap,
+                           bool with_gradient, int threads) {
+  TripletLoss problem;
+  ReadOptions(dtype, metric, margin, &problem);
+  Raise(ParseReduction(reduction.c_str(), &problem.reduction));
+  problem.swap = swap;
+
+  const py::dtype storage = Storage(problem.dtype);
+  ShapeMatcher match;
+  TripletArrays arrays;
+  Gradients gradients(problem.dtype);
+  const auto bind = [&](const char* name, const py::array& array,
+                        const void** data) {
+    const ArrayView view = View(name, array, storage);
+    Raise(match(name, view.shape, "nd"));
+    *data = view.data;
+  };
+  bind("anchors", anchors, &arrays.anchors);
+  bind("positives", positives, &arrays.positives);
+  bind("negatives", negatives, &arrays.negatives);
+  arrays.weights = BindWeights(sample_weight, problem.dtype, &match);
+  problem.n = match['n'];
+  problem.d = match['d'];
+  Raise(Check(problem));
+
+  py::array loss = New(ComputeStorage(problem.dtype),
+                       match(problem.reduction == Reduction::kNone ? "n" : ""));
+  arrays.loss = loss.mutable_data();
+  if (with_gradient) {
+    arrays.anchors_grad = gradients.Add(match("nd"));
+    arrays.positives_grad = gradients.Add(match("nd"));
+    arrays.negatives_grad = gradients.Add(match("nd"));
+  }
+  Run(threads, [&](const ParallelFor& parallel) {
+    const Scratch scratch =
+        NewScratch(TripletLossScratchBytes(problem, parallel.workers));
+    return TripletLossCpu(problem, arrays, scratch.get(), parallel);
+  });
+  return py::make_tuple(loss, gradients.Take(threads));
+}
+
+struct BatchCall {
+  BatchTripletLoss problem;
+  BatchTripletArrays arrays;
+  ShapeMatcher match;
+};
+
+BatchCall BindBatch(const py::array& embeddings, const py::array& labels,
+                    const std::optional<py::array>& ref_embeddings,
+                    const std::optional<py::array>& ref_labels,
+                    int64_t self_offset, const std::string& dtype,
+                    const std::string& metric, const std::string& mining,
+                    const std::string& margin) {
+  BatchCall call;
+  BatchTripletLoss& problem = call.problem;
+  ReadOptions(dtype, metric, margin, &problem);
+  Raise(ParseMining(mining.c_str(), &problem.mining));
+  problem.self = !ref_embeddings.has_value();
+  problem.self_offset = self_offset;
+
+  const auto bind = [&](const char* name, const py::array& array,
+                        const py::dtype& type, const char* pattern) {
+    const ArrayView view = View(name, array, type);
+    Raise(call.match(name, view.shape, pattern));
+    return view.data;
+  };
+  const py::dtype storage = Storage(problem.dtype);
+  const py::dtype int64("int64");
+  BatchTripletArrays& arrays = call.arrays;
+  arrays.anchors = bind("embeddings", embeddings, storage, "nd");
+  arrays.labels =
+      static_cast<const int64_t*>(bind("labels", labels, int64, "n|n1"));
+  if (problem.self) {
+    arrays.refs = arrays.anchors;
+    arrays.ref_labels = arrays.labels;
+  } else {
+    arrays.refs = bind("ref_embeddings", *ref_embeddings, storage, "md");
+    arrays.ref_labels = static_cast<const int64_t*>(
+        bind("ref_labels", *ref_labels, int64, "m|m1"));
+  }
+  problem.n = call.match['n'];
+  problem.m = problem.self ? problem.n : call.match['m'];
+  problem.d = call.match['d'];
+  return call;
+}
+
+// (loss, gradients), the second empty without `with_gradient`.
+py::tuple BatchTripletLossNumpy(
+    const py::array& embeddings, const py::array& labels,
+    const std::optional<py::array>& ref_embeddings,
+    const std::optional<py::array>& ref_labels, int64_t self_offset,
+    const std::optional<py::array>& sample_weight, const std::string& dtype,
+    const std::string& metric, const std::string& mining,
+    const std::string& reduction, const std::string& margin, bool with_gradient,
+    int threads) {
+  BatchCall call = BindBatch(embeddings, labels, ref_embeddings, ref_labels,
+                             self_offset, dtype, metric, mining, margin);
+  BatchTripletLoss& problem = call.problem;
+  BatchTripletArrays& arrays = call.arrays;
+  Raise(ParseReduction(reduction.c_str(), &problem.reduction));
+  arrays.weights = BindWeights(sample_weight, problem.dtype, &call.match);
+  Raise(Check(problem));
+
+  py::array loss =
+      New(ComputeStorage(problem.dtype),
+          call.match(problem.reduction == Reduction::kNone ? "n" : ""));
+  arrays.loss = loss.mutable_data();
+  Gradients gradients(problem.dtype);
+  if (with_gradient) {
+    arrays.anchors_grad = gradients.Add(call.match("nd"));
+    if (!problem.self) arrays.refs_grad = gradients.Add(call.match("md"));
+  }
+  Run(threads, [&](const ParallelFor& parallel) {
+    const Scratch scratch = NewScratch(
+        BatchTripletLossScratchBytes(problem, with_gradient, parallel.workers));
+    return BatchTripletLossCpu(problem, arrays, scratch.get(), parallel);
+  });
+  return py::make_tuple(loss, gradients.Take(threads));
+}
+
+py::array MineTripletsNumpy(const py::array& embeddings,
+                            const py::array& labels,
+                            const std::optional<py::array>& ref_embeddings,
+                            const std::optional<py::array>& ref_labels,
+                            int64_t self_offset, const std::string& dtype,
+                            const std::string& metric,
+                            const std::string& mining,
+                            const std::string& margin, int threads) {
+  const BatchCall call =
+      BindBatch(embeddings, labels, ref_embeddings, ref_labels, self_offset,
+                dtype, metric, mining, margin);
+  Raise(Check(call.problem));
+  struct Output {
+    py::array triplets;
+    bool failed = false;
+  } output;
+  const TripletSink sink{
+      [](void* context, int64_t count) -> int64_t* {
+        auto* output = static_cast<Output*>(context);
+        const py::gil_scoped_acquire acquire;
+        try {
+          output->triplets = New(py::dtype("int64"), Shape{true, {count, 3}});
+          return static_cast<int64_t*>(output->triplets.mutable_data());
+        } catch (const std::exception&) {
+          output->failed = true;  // an exception must not pass through a kernel
+          return nullptr;
+        }
+      },
+      &output};
+  Run(threads, [&](const ParallelFor& parallel) {
+    const Scratch scratch =
+        NewScratch(MineTripletsScratchBytes(call.problem, parallel.workers));
+    return MineTripletsCpu(call.problem, call.arrays, sink, scratch.get(),
+                           parallel);
+  });
+  if (output.failed) throw std::bad_alloc();
+  return output.triplets;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_numpy, module) {
+  module.doc() = "The kernels on NumPy arrays; see tf_pairwise.numpy.";
+  module.def("isa", &ChosenIsa);
+  module.def("pairwise_distance", &PairwiseDistanceNumpy);
+  module.def("pairwise_distance_gradient", &PairwiseDistanceGradientNumpy);
+  module.def("paired_distance", &PairedDistanceNumpy);
+  module.def("paired_distance_gradient", &PairedDistanceGradientNumpy);
+  module.def("triplet_loss", &TripletLossNumpy);
+  module.def("batch_triplet_loss", &BatchTripletLossNumpy);
+  module.def("mine_triplets", &MineTripletsNumpy);
+}
+
+}  // namespace tf_pairwise

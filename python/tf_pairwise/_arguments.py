@@ -1,0 +1,61 @@
+"""Checks of the arguments that are Python values, for TensorFlow and NumPy alike."""
+
+import math
+import numbers
+
+METRICS = ("euclidean", "squared_euclidean", "cosine", "manhattan", "dot")
+MININGS = ("all", "hard", "semi_hard", "semi_hard_all", "hard_all")
+SOFT_MININGS = ("all", "hard", "semi_hard")
+REDUCTIONS = ("none", "sum", "mean", "mean_nonzero")
+
+
+def one_of(name, value, allowed):
+    """`value`, which has to be one of the strings `allowed`."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: got {value!r}, expected one of {', '.join(allowed)}")
+    if value not in allowed:
+        raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(allowed)}")
+    return value
+
+
+def margin(value, mining="all"):
+    """The margin as the kernels read it: a double's repr, or "soft" for None."""
+    if value is None:
+        if mining not in SOFT_MININGS:
+            raise ValueError(
+                f"margin: got None (the soft margin) with mining {mining!r}, expected a number, "
+                f"or one of the minings {', '.join(SOFT_MININGS)}"
+            )
+        return "soft"
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"margin: got {value!r}, expected a Python number or None")
+    number = float(value)
+    if not math.isfinite(number) or number < 0:
+        raise ValueError(f"margin: got {value!r}, expected a finite number, 0 or more, or None")
+    return repr(number)
+
+
+def references(ref_embeddings, ref_labels, self_offset):
+    """Whether there are references; they come with their labels or not at all."""
+    if (ref_embeddings is None) != (ref_labels is None):
+        missing, given = "ref_labels", "ref_embeddings"
+        if ref_embeddings is None:
+            missing, given = given, missing
+        raise ValueError(f"{missing}: got None with {given} given, expected both or neither")
+    if ref_embeddings is None and self_offset is not None:
+        raise ValueError(
+            "self_offset: got a value without ref_embeddings, expected None: "
+            "embeddings that are their own references leave themselves out"
+        )
+    return ref_embeddings is not None
+
+
+def self_offset(value):
+    """A self_offset that is a Python integer, or -1 for none."""
+    if value is None:
+        return -1
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"self_offset: got {value!r}, expected an integer or None")
+    if value < 0:
+        raise ValueError(f"self_offset: got {value!r}, expected 0 or more, or None")
+    return int(value)

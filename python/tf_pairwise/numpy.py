@@ -1,0 +1,259 @@
+"""The functions of `tf_pairwise` on NumPy arrays, without TensorFlow.
+
+The same kernels, arguments and meaning, and the same bits. What differs: a function that has a
+gradient returns it with ``with_gradient=True``, or has a sibling ``..._gradient``; ``threads``
+says how many threads to run on (None: one per processor), which no result depends on.
+
+Arrays are float16, float32, float64, or ``ml_dtypes.bfloat16``; those that are not contiguous
+are copied. Errors are ValueError and TypeError.
+
+    >>> import numpy as np
+    >>> from tf_pairwise import numpy as tpn
+    >>> x = np.array([[0.0], [2.0], [3.0], [7.0]], np.float32)
+    >>> tpn.batch_triplet_loss(x, np.array([0, 0, 1, 1]), 0.5, mining="hard")
+    1.75
+"""
+
+import functools
+import os
+
+import numpy as np
+
+from tf_pairwise import _arguments, _numpy
+
+__all__ = [
+    "batch_triplet_loss",
+    "mine_triplets",
+    "paired_distance",
+    "paired_distance_gradient",
+    "pairwise_distance",
+    "pairwise_distance_gradient",
+    "triplet_loss",
+]
+
+_MOST_THREADS = 64
+
+
+def pairwise_distance(x, y=None, metric="euclidean", *, threads=None):
+    """`tf_pairwise.pairwise_distance`: [..., n, d], [..., m, d] -> [..., n, m]."""
+    _arguments.one_of("metric", metric, _arguments.METRICS)
+    x, dtype = _points("x", x)
+    y = None if y is None else _like("y", y, x, "x")
+    distances = _numpy.pairwise_distance(_raw(x), _raw(y), dtype, metric, _threads(threads))
+    return distances.view(x.dtype)
+
+
+def pairwise_distance_gradient(x, y, upstream, metric="euclidean", *, threads=None):
+    """The gradient of sum(upstream * pairwise_distance(x, y, metric)).
+
+    Returns (x_grad, y_grad), of the shapes of x and y; for y=None x_grad alone, the whole.
+    """
+    _arguments.one_of("metric", metric, _arguments.METRICS)
+    x, dtype = _points("x", x)
+    itself = y is None
+    y = None if itself else _like("y", y, x, "x")
+    upstream = _like("upstream", upstream, x, "x")
+    x_grad, y_grad = _numpy.pairwise_distance_gradient(
+        _raw(x), _raw(y), _raw(upstream), dtype, metric, _threads(threads)
+    )
+    return x_grad.view(x.dtype) if itself else (x_grad.view(x.dtype), y_grad.view(x.dtype))
+
+
+def paired_distance(x, y, metric="euclidean", *, threads=None):
+    """`tf_pairwise.paired_distance`: [..., d], [..., d] -> [...]."""
+    _arguments.one_of("metric", metric, _arguments.METRICS)
+    x, dtype = _points("x", x)
+    y = _like("y", y, x, "x")
+    distances = _numpy.paired_distance(_raw(x), _raw(y), dtype, metric, _threads(threads))
+    return distances.view(x.dtype)[()]
+
+
+def paired_distance_gradient(x, y, upstream, metric="euclidean", *, threads=None):
+    """The gradient of sum(upstream * paired_distance(x, y, metric)): (x_grad, y_grad)."""
+    _arguments.one_of("metric", metric, _arguments.METRICS)
+    x, dtype = _points("x", x)
+    y = _like("y", y, x, "x")
+    upstream = _like("upstream", upstream, x, "x")
+    gradients = _numpy.paired_distance_gradient(
+        _raw(x), _raw(y), _raw(upstream), dtype, metric, _threads(threads)
+    )
+    return tuple(gradient.view(x.dtype) for gradient in gradients)
+
+
+def triplet_loss(
+    anchors,
+    positives,
+    negatives,
+    margin=1.0,
+    *,
+    metric="squared_euclidean",
+    swap=False,
+    sample_weight=None,
+    reduction="mean",
+    with_gradient=False,
+    threads=None,
+):
+    """`tf_pairwise.triplet_loss`: three of [n, d] -> a scalar, or [n] with reduction "none".
+
+    With with_gradient, (loss, (anchors_grad, positives_grad, negatives_grad)): the gradients of
+    the loss, or of the sum of the losses with reduction "none".
+    """
+    _arguments.one_of("metric", metric, _arguments.METRICS)
+    _arguments.one_of("reduction", reduction, _arguments.REDUCTIONS)
+    margin = _arguments.margin(margin)
+    anchors, dtype = _points("anchors", anchors)
+    positives = _like("positives", positives, anchors, "anchors")
+    negatives = _like("negatives", negatives, anchors, "anchors")
+    loss, gradients = _numpy.triplet_loss(
+        _raw(anchors),
+        _raw(positives),
+        _raw(negatives),
+        _weights(sample_weight, dtype),
+        dtype,
+        metric,
+        reduction,
+        margin,
+        bool(swap),
+        bool(with_gradient),
+        _threads(threads),
+    )
+    if not with_gradient:
+        return loss[()]
+    return loss[()], tuple(gradient.view(anchors.dtype) for gradient in gradients)
+
+
+def batch_triplet_loss(
+    embeddings,
+    labels,
+    margin=1.0,
+    *,
+    mining="semi_hard",
+    metric="euclidean",
+    ref_embeddings=None,
+    ref_labels=None,
+    self_offset=None,
+    sample_weight=None,
+    reduction="mean",
+    with_gradient=False,
+    threads=None,
+):
+    """`tf_pairwise.batch_triplet_loss`: [n, d], [n] -> a scalar, or [n] with reduction "none".
+
+    With with_gradient, (loss, embeddings_grad), and with references
+    (loss, (embeddings_grad, ref_embeddings_grad)): the gradients of the loss, or of the sum of
+    the losses with reduction "none".
+    """
+    _arguments.one_of("mining", mining, _arguments.MININGS)
+    _arguments.one_of("metric", metric, _arguments.METRICS)
+    _arguments.one_of("reduction", reduction, _arguments.REDUCTIONS)
+    margin = _arguments.margin(margin, mining)
+    inputs, embeddings, dtype = _batch(embeddings, labels, ref_embeddings, ref_labels, self_offset)
+    loss, gradients = _numpy.batch_triplet_loss(
+        *inputs,
+        _weights(sample_weight, dtype),
+        dtype,
+        metric,
+        mining,
+        reduction,
+        margin,
+        bool(with_gradient),
+        _threads(threads),
+    )
+    if not with_gradient:
+        return loss[()]
+    gradients = tuple(gradient.view(embeddings.dtype) for gradient in gradients)
+    return loss[()], gradients[0] if ref_embeddings is None else gradients
+
+
+def mine_triplets(
+    embeddings,
+    labels,
+    mining="semi_hard",
+    margin=1.0,
+    *,
+    metric="euclidean",
+    ref_embeddings=None,
+    ref_labels=None,
+    self_offset=None,
+    threads=None,
+):
+    """`tf_pairwise.mine_triplets`: [n, d], [n] -> int64 [t, 3]."""
+    _arguments.one_of("mining", mining, _arguments.MININGS)
+    _arguments.one_of("metric", metric, _arguments.METRICS)
+    margin = _arguments.margin(margin, mining)
+    inputs, _, dtype = _batch(embeddings, labels, ref_embeddings, ref_labels, self_offset)
+    return _numpy.mine_triplets(*inputs, dtype, metric, mining, margin, _threads(threads))
+
+
+# ---- arguments ----
+
+
+def _points(name, value):
+    """`value` as a contiguous array, and the name of its dtype."""
+    value = np.asarray(value, order="C")
+    dtype = value.dtype.name
+    if dtype not in ("float16", "bfloat16", "float32", "float64"):
+        raise TypeError(f"{name}: got {dtype}, expected float16, bfloat16, float32 or float64")
+    if not value.dtype.isnative:
+        value = value.astype(value.dtype.newbyteorder("="))
+    return value, dtype
+
+
+def _like(name, value, like, like_name):
+    value, dtype = _points(name, value)
+    if dtype != like.dtype.name:
+        raise TypeError(f"{name}: got {dtype}, expected {like.dtype.name} as {like_name}")
+    return value
+
+
+def _raw(value):
+    """bfloat16 as the uint16 that the module takes for it."""
+    if value is None or value.dtype.name != "bfloat16":
+        return value
+    return value.view(np.uint16)
+
+
+def _labels(name, value):
+    value = np.asarray(value)
+    if value.dtype.kind not in "iu":
+        raise TypeError(f"{name}: got {value.dtype.name}, expected an integer type")
+    return np.ascontiguousarray(value, np.int64)
+
+
+def _weights(value, dtype):
+    if value is None:
+        return None
+    value = np.asarray(value)
+    if value.dtype.kind not in "iuf" and value.dtype.name != "bfloat16":
+        raise TypeError(f"sample_weight: got {value.dtype.name}, expected a real type")
+    return np.asarray(value, np.float64 if dtype == "float64" else np.float32, order="C")
+
+
+def _batch(embeddings, labels, ref_embeddings, ref_labels, self_offset):
+    """The inputs of a batch function, the embeddings and their dtype's name."""
+    references = _arguments.references(ref_embeddings, ref_labels, self_offset)
+    embeddings, dtype = _points("embeddings", embeddings)
+    labels = _labels("labels", labels)
+    if references:
+        ref_embeddings = _raw(_like("ref_embeddings", ref_embeddings, embeddings, "embeddings"))
+        ref_labels = _labels("ref_labels", ref_labels)
+    offset = _arguments.self_offset(self_offset)
+    return (_raw(embeddings), labels, ref_embeddings, ref_labels, offset), embeddings, dtype
+
+
+def _threads(value):
+    if value is None:
+        return _processors()
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"threads: got {value!r}, expected a Python integer or None")
+    if value < 1:
+        raise ValueError(f"threads: got {value!r}, expected 1 or more, or None")
+    return min(value, _MOST_THREADS)
+
+
+@functools.cache
+def _processors():
+    """The processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return min(len(os.sched_getaffinity(0)), _MOST_THREADS)
+    return min(os.cpu_count() or 1, _MOST_THREADS)
