@@ -351,7 +351,7 @@ def test_build_finds_this_tensorflow_without_importing_it(run):
         import pathlib, sys
         sys.path.insert(0, {str(FINDER.parent)!r})
         import find_tensorflow
-        assert find_tensorflow.find_root() == pathlib.Path({tf.__path__[0]!r}).resolve()
+        assert find_tensorflow.find_root() == pathlib.Path({tf.sysconfig.get_lib()!r}).resolve()
         assert "tensorflow" not in sys.modules
         """)
 

@@ -57,7 +57,7 @@ def _import_tensorflow() -> ModuleType:
         raise ImportError(
             "tf_pairwise: TensorFlow is not installed, and all but tf_pairwise.numpy needs it: "
             f'pip install "{wanted}" (or tensorflow-cpu)'
-        ) from error
+        ) from None
 
 
 def _load(tensorflow: ModuleType) -> ModuleType:
@@ -73,7 +73,7 @@ def _load(tensorflow: ModuleType) -> ModuleType:
     try:
         return tensorflow.load_op_library(str(_LIBRARY))
     except (tensorflow.errors.OpError, OSError, RuntimeError) as error:
-        raise ImportError(f"{_mismatch(built, found)}\nThe loader said: {error}") from error
+        raise ImportError(f"{_mismatch(built, found)}\nThe loader said: {error}") from None
 
 
 def _how_to_build() -> str:
