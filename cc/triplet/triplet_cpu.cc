@@ -1,0 +1,1469 @@
+#include "triplet/triplet.h"
+
+#include <cmath>
+#include <type_traits>
+
+#include "core/classes.h"
+#include "core/scratch.h"
+#include "core/sort.h"
+#include "triplet/triplet_pair.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "triplet/triplet_cpu.cc"
+#include "simd/targets.h"
+// After targets.h, so that they are seen once per target.
+#include "simd/direct-inl.h"
+#include "simd/dispatch.h"
+#include "simd/tile.h"
+
+#ifndef TF_PAIRWISE_TRIPLET_CPU_ONCE_
+#define TF_PAIRWISE_TRIPLET_CPU_ONCE_
+namespace tf_pairwise {
+namespace {
+
+template <typename T>
+using LaneOf = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+
+template <typename T>
+struct SortedPositive {
+  T distance;
+  int32_t index;
+};
+
+// One anchor's row of distances and the worker's buffers, each of m elements
+// unless said.
+template <typename T>
+struct AnchorRow {
+  Mining mining;
+  double margin;
+  bool soft;
+  bool with_gradient;
+  int64_t m;
+  const T* distances;
+  int64_t self;              // the reference that is the anchor, or -1
+  LaneOf<T> own_class;
+  const LaneOf<T>* of_ref;
+  const int32_t* positives;  // may hold self, which does not count
+  int64_t positives_count;
+  T* negatives;   // [m + vector]: D of the negatives, +inf elsewhere
+  T* weights;     // [m + vector]: out: d loss / d D
+  T* sorted;      // [2 m + 2]: distances of the positives
+  SortedPositive<T>* items;
+  SortedPositive<T>* item_buffer;
+  int32_t* histogram;  // [4 (m + 2)]
+  T* best;             // [m + 2]
+  int32_t* best_index; // [m + 2]
+};
+
+struct AnchorResult {
+  double sum = 0;
+  int64_t counted = 0;
+  int64_t nonzero = 0;
+  // kHard: the mined pairs and the loss's slope.
+  int32_t positive = -1, negative = -1;
+  double slope = 0;
+};
+
+// Sums of a block of explicit triplets.
+struct BlockSums {
+  double sum, counted, nonzero;
+};
+
+struct TripletKernels {
+  AnchorResult (*narrow_row)(const AnchorRow<float>& row);
+  AnchorResult (*wide_row)(const AnchorRow<double>& row);
+  BlockSums (*explicit_block)(const TripletLoss& problem,
+                              const TripletArrays& arrays, int64_t begin,
+                              int64_t end, double scale, bool with_gradient);
+};
+
+}  // namespace
+}  // namespace tf_pairwise
+#endif  // TF_PAIRWISE_TRIPLET_CPU_ONCE_
+
+HWY_BEFORE_NAMESPACE();
+namespace tf_pairwise {
+namespace HWY_NAMESPACE {
+namespace {
+
+template <typename T>
+HWY_INLINE T Infinity() {
+  return static_cast<T>(__builtin_inf());
+}
+
+// The lanes that are references of another class than the anchor's.
+template <typename T>
+HWY_INLINE hn::Mask<Tag<T>> OtherClass(const AnchorRow<T>& row, int64_t k,
+                                       int64_t count) {
+  const Tag<T> tag;
+  const hn::RebindToSigned<Tag<T>> lane_tag;
+  const auto classes =
+      hn::LoadN(lane_tag, row.of_ref + k, static_cast<size_t>(count));
+  const auto own = hn::Set(lane_tag, row.own_class);
+  const auto other = hn::RebindMask(tag, hn::Ne(classes, own));
+  return count == LanesOf<T>()
+             ? other
+             : hn::And(other, hn::FirstN(tag, static_cast<size_t>(count)));
+}
+
+// Fills row.negatives; returns how many there are, or -1 where a distance to
+// one of them, or to a positive, is NaN.
+template <typename T>
+HWY_INLINE int64_t GatherNegatives(const AnchorRow<T>& row) {
+  const Tag<T> tag;
+  const VecT<T> infinity = hn::Set(tag, Infinity<T>());
+  int64_t count = 0;
+  auto nan = hn::Zero(tag);
+  ForEachVector<T>(row.m, [&](int64_t k, int64_t some) HWY_ATTR {
+    const auto other = OtherClass(row, k, some);
+    const VecT<T> d = LoadCount(row.distances + k, some);
+    count += static_cast<int64_t>(hn::CountTrue(tag, other));
+    // Buffers have room for a whole last vector.
+    StoreAs(hn::IfThenElse(other, d, infinity), row.negatives + k);
+    nan = hn::Or(nan, hn::IfThenElseZero(hn::IsNaN(d), infinity));
+  });
+  if (row.self >= 0 && row.own_class != row.of_ref[row.self]) {
+    row.negatives[row.self] = Infinity<T>();
+    --count;
+  }
+  if (HWY_UNLIKELY(!hn::AllTrue(tag, hn::Eq(nan, hn::Zero(tag))))) {
+    for (int64_t j = 0; j < row.m; ++j) {
+      if (j != row.self && row.distances[j] != row.distances[j]) return -1;
+    }
+  }
+  return count;
+}
+
+// The first index at which values equals value.
+template <typename T>
+HWY_INLINE int32_t FindFirst(const T* values, int64_t m, T value) {
+  const Tag<T> tag;
+  const int64_t lanes = LanesOf<T>();
+  const VecT<T> wanted = hn::Set(tag, value);
+  for (int64_t k = 0; k < m; k += lanes) {
+    const auto hit = hn::Eq(hn::LoadU(tag, values + k), wanted);
+    const intptr_t lane = hn::FindFirstTrue(tag, hit);
+    if (lane >= 0) return static_cast<int32_t>(k + lane);
+  }
+  return -1;
+}
+
+template <typename T>
+HWY_INLINE void ClearWeights(const AnchorRow<T>& row) {
+  const Tag<T> tag;
+  for (int64_t k = 0; k < row.m; k += LanesOf<T>()) {
+    hn::StoreU(hn::Zero(tag), tag, row.weights + k);
+  }
+}
+
+// Every pair that the row touches takes a NaN.
+template <typename T>
+AnchorResult NanRow(const AnchorRow<T>& row) {
+  AnchorResult result;
+  int64_t positives = 0, negatives = 0;
+  ClearWeights(row);
+  for (int64_t j = 0; j < row.m; ++j) {
+    if (j == row.self) continue;
+    (row.of_ref[j] == row.own_class ? positives : negatives) += 1;
+  }
+  if (positives == 0 || negatives == 0) return result;
+  for (int64_t j = 0; j < row.m; ++j) {
+    if (j != row.self) row.weights[j] = static_cast<T>(std::nan(""));
+  }
+  result.sum = std::nan("");
+  result.counted = result.nonzero = 1;
+  result.slope = std::nan("");
+  for (int64_t j = row.m - 1; j >= 0; --j) {
+    if (j == row.self) continue;
+    (row.of_ref[j] == row.own_class ? result.positive : result.negative) =
+        static_cast<int32_t>(j);
+  }
+  return result;
+}
+
+// ---- hard: the farthest positive and the nearest negative ----
+
+template <typename T>
+AnchorResult HardRow(const AnchorRow<T>& row) {
+  const Tag<T> tag;
+  AnchorResult result;
+  const int64_t negatives = GatherNegatives(row);
+  if (negatives < 0) return NanRow(row);
+  if (negatives == 0) return result;
+  T farthest = 0;
+  for (int64_t e = 0; e < row.positives_count; ++e) {
+    const int32_t j = row.positives[e];
+    if (j == row.self) continue;
+    if (result.positive < 0 || row.distances[j] > farthest) {
+      farthest = row.distances[j];
+      result.positive = j;
+    }
+  }
+  if (result.positive < 0) return result;
+  VecT<T> least = hn::Set(tag, Infinity<T>());
+  for (int64_t k = 0; k < row.m; k += LanesOf<T>()) {
+    least = hn::Min(least, hn::LoadU(tag, row.negatives + k));
+  }
+  const T nearest = hn::ReduceMin(tag, least);
+  const TripletTerm term = MakeTripletTerm(farthest, nearest, row.margin,
+                                           row.soft);
+  result.sum = term.loss;
+  result.counted = 1;
+  result.nonzero = term.loss > 0;
+  result.slope = term.slope;
+  if (row.with_gradient) {
+    result.negative = FindFirst(row.negatives, row.m, nearest);
+    // A negative beyond the type's range: any of them, and no slope.
+    if (result.negative < 0 || nearest == Infinity<T>()) {
+      result.negative = -1;
+    }
+  }
+  return result;
+}
+
+// ---- the sorted positives, and where a distance falls among them ----
+
+// Sorts the anchor's positives; returns their number K. row.sorted holds their
+// distances and then +inf up to a power of two less one.
+template <typename T>
+HWY_INLINE int64_t SortPositives(const AnchorRow<T>& row) {
+  int64_t count = 0;
+  for (int64_t e = 0; e < row.positives_count; ++e) {
+    const int32_t j = row.positives[e];
+    if (j != row.self) row.items[count++] = {row.distances[j], j};
+  }
+  MergeSort(row.items, row.item_buffer, count,
+            [](const SortedPositive<T>& a, const SortedPositive<T>& b)
+                HWY_ATTR { return a.distance < b.distance; });
+  for (int64_t r = 0; r < count; ++r) row.sorted[r] = row.items[r].distance;
+  int64_t padded = 1;
+  while (padded < count + 1) padded *= 2;
+  for (int64_t r = count; r < padded; ++r) row.sorted[r] = Infinity<T>();
+  return count;
+}
+
+// Per lane, how many of sorted[0, count) are < value (or <= with kOrEqual).
+template <bool kOrEqual, typename T>
+HWY_INLINE hn::Vec<hn::RebindToSigned<Tag<T>>> CountBelow(const T* sorted,
+                                                          int64_t count,
+                                                          VecT<T> value) {
+  const Tag<T> tag;
+  const hn::RebindToSigned<Tag<T>> lane_tag;
+  using Lane = LaneOf<T>;
+  auto position = hn::Zero(lane_tag);
+  int64_t step = 1;
+  while (step < count + 1) step *= 2;
+  for (step /= 2; step > 0; step /= 2) {
+    const auto next = hn::Add(position, hn::Set(lane_tag,
+                                                static_cast<Lane>(step)));
+    const VecT<T> probe = hn::GatherIndex(
+        tag, sorted, hn::Sub(next, hn::Set(lane_tag, Lane(1))));
+    const auto below = kOrEqual ? hn::Le(probe, value) : hn::Lt(probe, value);
+    position = hn::IfThenElse(hn::RebindMask(lane_tag, below), next, position);
+  }
+  // A value of +inf may have counted the padding.
+  return hn::Min(position, hn::Set(lane_tag, static_cast<Lane>(count)));
+}
+
+// ---- semi-hard: per positive, the nearest negative farther than it ----
+
+// Positives up to this number are taken one by one against all negatives;
+// beyond it, sorting them and searching is cheaper.
+constexpr int64_t kFewPositives = 48;
+
+template <typename T>
+HWY_INLINE void AddSemiHard(const AnchorRow<T>& row, T positive,
+                            int32_t positive_index, T negative,
+                            int32_t negative_index, AnchorResult& result) {
+  const TripletTerm term =
+      MakeTripletTerm(positive, negative, row.margin, row.soft);
+  result.sum += term.loss;
+  result.nonzero += term.loss > 0;
+  if (row.with_gradient && term.slope != 0 && negative_index >= 0) {
+    row.weights[positive_index] += static_cast<T>(term.slope);
+    row.weights[negative_index] -= static_cast<T>(term.slope);
+  }
+}
+
+template <typename T>
+AnchorResult SemiHardRow(const AnchorRow<T>& row) {
+  const Tag<T> tag;
+  const int64_t lanes = LanesOf<T>();
+  const T infinity = Infinity<T>();
+  AnchorResult result;
+  if (row.positives_count == 0 ||
+      (row.positives_count == 1 && row.positives[0] == row.self)) {
+    ClearWeights(row);
+    return result;
+  }
+  const int64_t negatives = GatherNegatives(row);
+  if (negatives < 0) return NanRow(row);
+  ClearWeights(row);
+  if (negatives == 0) return result;
+  // The farthest negative, for positives that lie beyond all of them.
+  T farthest = 0;
+  int32_t farthest_index = -2;  // not looked for yet
+  const auto beyond = [&](T positive, int32_t j) HWY_ATTR {
+    if (farthest_index == -2) {
+      VecT<T> most = hn::Set(tag, -infinity);
+      for (int64_t k = 0; k < row.m; k += lanes) {
+        const VecT<T> d = hn::LoadU(tag, row.negatives + k);
+        most = hn::Max(
+            most, hn::IfThenElse(hn::Lt(d, hn::Set(tag, infinity)), d,
+                                 hn::Set(tag, -infinity)));
+      }
+      farthest = hn::ReduceMax(tag, most);
+      farthest_index = FindFirst(row.negatives, row.m, farthest);
+      if (farthest_index < 0) farthest = infinity;
+    }
+    AddSemiHard(row, positive, j, farthest, farthest_index, result);
+  };
+  if (row.positives_count <= kFewPositives) {
+    for (int64_t e = 0; e < row.positives_count;) {
+      constexpr int kTogether = 4;
+      T distance[kTogether];
+      int32_t index[kTogether];
+      int together = 0;
+      for (; e < row.positives_count && together < kTogether; ++e) {
+        const int32_t j = row.positives[e];
+        if (j == row.self) continue;
+        distance[together] = row.distances[j];
+        index[together++] = j;
+      }
+      if (together == 0) break;
+      for (int p = together; p < kTogether; ++p) distance[p] = infinity;
+      VecT<T> least0 = hn::Set(tag, infinity), least1 = least0,
+              least2 = least0, least3 = least0;
+      const VecT<T> p0 = hn::Set(tag, distance[0]),
+                    p1 = hn::Set(tag, distance[1]),
+                    p2 = hn::Set(tag, distance[2]),
+                    p3 = hn::Set(tag, distance[3]);
+      for (int64_t k = 0; k < row.m; k += lanes) {
+        const VecT<T> d = hn::LoadU(tag, row.negatives + k);
+        least0 = hn::IfThenElse(hn::Gt(d, p0), hn::Min(least0, d), least0);
+        least1 = hn::IfThenElse(hn::Gt(d, p1), hn::Min(least1, d), least1);
+        least2 = hn::IfThenElse(hn::Gt(d, p2), hn::Min(least2, d), least2);
+        least3 = hn::IfThenElse(hn::Gt(d, p3), hn::Min(least3, d), least3);
+      }
+      const T nearest[kTogether] = {
+          hn::ReduceMin(tag, least0), hn::ReduceMin(tag, least1),
+          hn::ReduceMin(tag, least2), hn::ReduceMin(tag, least3)};
+      for (int p = 0; p < together; ++p) {
+        ++result.counted;
+        if (nearest[p] == infinity) {
+          beyond(distance[p], index[p]);
+          continue;
+        }
+        const TripletTerm term = MakeTripletTerm(distance[p], nearest[p],
+                                                 row.margin, row.soft);
+        const bool used = row.with_gradient && term.slope != 0;
+        AddSemiHard(row, distance[p], index[p], nearest[p],
+                    used ? FindFirst(row.negatives, row.m, nearest[p]) : -1,
+                    result);
+      }
+    }
+    return result;
+  }
+  // best[b]: the nearest negative that lies above exactly b positives. Then
+  // the one for the positive of rank r is the least of best[r + 1 .. K].
+  const int64_t count = SortPositives(row);
+  for (int64_t b = 0; b <= count; ++b) {
+    row.best[b] = infinity;
+    row.best_index[b] = -1;
+  }
+  const hn::RebindToSigned<Tag<T>> lane_tag;
+  for (int64_t k = 0; k < row.m; k += lanes) {
+    const VecT<T> d = hn::LoadU(tag, row.negatives + k);
+    HWY_ALIGN LaneOf<T> above[HWY_MAX_BYTES / sizeof(T)];
+    hn::Store(CountBelow<false>(row.sorted, count, d), lane_tag, above);
+    const int64_t some = row.m - k < lanes ? row.m - k : lanes;
+    for (int64_t lane = 0; lane < some; ++lane) {
+      const T value = row.negatives[k + lane];
+      if (value < row.best[above[lane]]) {
+        row.best[above[lane]] = value;
+        row.best_index[above[lane]] = static_cast<int32_t>(k + lane);
+      }
+    }
+  }
+  T nearest = infinity;
+  int32_t nearest_index = -1;
+  for (int64_t r = count - 1; r >= 0; --r) {
+    const T value = row.best[r + 1];
+    const int32_t index = row.best_index[r + 1];
+    if (value < nearest || (value == nearest && index >= 0 &&
+                            index < nearest_index)) {
+      nearest = value;
+      nearest_index = index;
+    }
+    ++result.counted;
+    if (nearest_index < 0) {
+      beyond(row.items[r].distance, row.items[r].index);
+    } else {
+      AddSemiHard(row, row.items[r].distance, row.items[r].index, nearest,
+                  nearest_index, result);
+    }
+  }
+  return result;
+}
+
+// ---- every triplet of a kind, under the hinge ----
+
+// For a negative at distance D with threshold t = D - margin, the triplets
+// whose loss is above zero are those of a range of the positives P in order:
+//   all             P > t
+//   semi-hard all   t < P < D     (counted: t <= P < D)
+//   hard all        P >= D, P > t (counted: P >= D)
+// So a row needs counts only: the loss is sum_p c_p P - sum_n c_n t, where c
+// is how many such triplets a positive or a negative is in, and c_p and -c_n
+// are the slopes.
+template <Mining kMining, typename T>
+AnchorResult FewPositivesRow(const AnchorRow<T>& row, int64_t negatives) {
+  const Tag<T> tag;
+  const int64_t lanes = LanesOf<T>();
+  const VecT<T> margin = hn::Set(tag, static_cast<T>(row.margin));
+  const VecT<T> one = hn::Set(tag, T(1));
+  AnchorResult result;
+  double sum = 0;
+  int64_t counted = 0, active = 0, positives = 0;
+  for (int64_t e = 0; e < row.positives_count;) {
+    constexpr int kTogether = 4;
+    T distance[kTogether];
+    int32_t index[kTogether];
+    int together = 0;
+    for (; e < row.positives_count && together < kTogether; ++e) {
+      const int32_t j = row.positives[e];
+      if (j == row.self) continue;
+      distance[together] = row.distances[j];
+      index[together++] = j;
+    }
+    if (together == 0) break;
+    positives += together;
+    // A positive at -inf is in no triplet.
+    for (int p = together; p < kTogether; ++p) distance[p] = -Infinity<T>();
+    VecT<T> p[kTogether], c[kTogether];
+    for (int i = 0; i < kTogether; ++i) {
+      p[i] = hn::Set(tag, distance[i]);
+      c[i] = hn::Zero(tag);
+    }
+    VecT<T> all_counted = hn::Zero(tag);
+    for (int64_t k = 0; k < row.m; k += lanes) {
+      const VecT<T> d = hn::LoadU(tag, row.negatives + k);
+      const VecT<T> t = hn::Sub(d, margin);
+      VecT<T> w = hn::LoadU(tag, row.weights + k);
+#pragma GCC unroll 4
+      for (int i = 0; i < kTogether; ++i) {
+        auto in = hn::Gt(p[i], t);
+        if constexpr (kMining == Mining::kSemiHardAll) {
+          const auto below = hn::Lt(p[i], d);
+          all_counted = hn::Add(
+              all_counted,
+              hn::IfThenElseZero(hn::And(below, hn::Ge(p[i], t)), one));
+          in = hn::And(in, below);
+        } else if constexpr (kMining == Mining::kHardAll) {
+          const auto above = hn::Ge(p[i], d);
+          all_counted = hn::Add(all_counted, hn::IfThenElseZero(above, one));
+          in = hn::And(in, above);
+        }
+        const VecT<T> ones = hn::IfThenElseZero(in, one);
+        c[i] = hn::Add(c[i], ones);
+        w = hn::Sub(w, ones);
+      }
+      hn::StoreU(w, tag, row.weights + k);
+    }
+    if constexpr (kMining != Mining::kAll) {
+      counted += static_cast<int64_t>(SumToDouble(tag, all_counted));
+    }
+    for (int i = 0; i < together; ++i) {
+      const double count = SumToDouble(tag, c[i]);
+      active += static_cast<int64_t>(count);
+      if (count != 0) sum += count * static_cast<double>(distance[i]);
+      // A positive's slot is past every negative's pass: it is +inf there.
+      row.weights[index[i]] = static_cast<T>(count);
+    }
+  }
+  // The weights of the negatives are minus their counts.
+  VecT<double> thresholds = hn::Zero(Tag<double>());
+  for (int64_t k = 0; k < row.m; k += lanes) {
+    const VecT<T> w = hn::LoadU(tag, row.weights + k);
+    const VecT<T> t = hn::Sub(hn::LoadU(tag, row.negatives + k), margin);
+    const auto negative = hn::Lt(w, hn::Zero(tag));
+    // Products of an integer below 2^24 and t, summed in double: promote
+    // first, so that they are exact.
+    AddProductToDouble(tag, w, hn::IfThenElseZero(negative, t), thresholds);
+  }
+  result.sum = sum + hn::ReduceSum(Tag<double>(), thresholds);
+  result.counted = kMining == Mining::kAll ? positives * negatives : counted;
+  result.nonzero = active;
+  return result;
+}
+
+template <Mining kMining, typename T>
+AnchorResult ManyPositivesRow(const AnchorRow<T>& row, int64_t negatives) {
+  const Tag<T> tag;
+  const hn::RebindToSigned<Tag<T>> lane_tag;
+  using Lane = LaneOf<T>;
+  const int64_t lanes = LanesOf<T>();
+  const VecT<T> margin = hn::Set(tag, static_cast<T>(row.margin));
+  AnchorResult result;
+  const int64_t count = SortPositives(row);
+  // Four histograms in turn, so that equal neighbours do not wait for each
+  // other's store.
+  constexpr int kHistograms = 4;
+  const int64_t bins = count + 2;
+  for (int64_t b = 0; b < kHistograms * bins; ++b) row.histogram[b] = 0;
+  VecT<double> thresholds = hn::Zero(Tag<double>());
+  int64_t counted = 0, active = 0;
+  for (int64_t k = 0; k < row.m; k += lanes) {
+    const VecT<T> d = hn::LoadU(tag, row.negatives + k);
+    const VecT<T> t = hn::Sub(d, margin);
+    // The range [low, high) of the positives with a loss above zero.
+    auto low = CountBelow<true>(row.sorted, count, t);
+    auto high = hn::Set(lane_tag, static_cast<Lane>(count));
+    if constexpr (kMining != Mining::kAll) {
+      const auto below = CountBelow<false>(row.sorted, count, d);
+      if constexpr (kMining == Mining::kSemiHardAll) {
+        const auto from = CountBelow<false>(row.sorted, count, t);
+        counted += static_cast<int64_t>(hn::ReduceSum(
+            lane_tag, hn::Max(hn::Sub(below, from), hn::Zero(lane_tag))));
+        high = hn::Max(below, low);
+      } else {
+        counted += static_cast<int64_t>(
+            hn::ReduceSum(lane_tag, hn::Sub(high, below)));
+        low = hn::Max(low, below);
+      }
+    }
+    const auto in = hn::Sub(high, low);
+    const VecT<T> w = hn::ConvertTo(tag, hn::Neg(in));
+    hn::StoreU(w, tag, row.weights + k);
+    AddProductToDouble(
+        tag, w, hn::IfThenElseZero(hn::Lt(w, hn::Zero(tag)), t), thresholds);
+    active += static_cast<int64_t>(hn::ReduceSum(lane_tag, in));
+    HWY_ALIGN Lane low_lanes[HWY_MAX_BYTES / sizeof(T)];
+    hn::Store(low, lane_tag, low_lanes);
+    for (int64_t lane = 0; lane < lanes; ++lane) {
+      ++row.histogram[(lane % kHistograms) * bins + low_lanes[lane]];
+    }
+    if constexpr (kMining == Mining::kSemiHardAll) {
+      hn::Store(high, lane_tag, low_lanes);
+      for (int64_t lane = 0; lane < lanes; ++lane) {
+        --row.histogram[(lane % kHistograms) * bins + low_lanes[lane]];
+      }
+    }
+  }
+  // A range that starts at rank b holds every rank from b on.
+  int64_t running = 0;
+  double sum = 0;
+  for (int64_t r = 0; r < count; ++r) {
+    for (int h = 0; h < kHistograms; ++h) {
+      running += row.histogram[h * bins + r];
+    }
+    if (running != 0) {
+      sum += static_cast<double>(running) *
+             static_cast<double>(row.sorted[r]);
+    }
+    row.weights[row.items[r].index] = static_cast<T>(running);
+  }
+  result.sum = sum + hn::ReduceSum(Tag<double>(), thresholds);
+  result.counted = kMining == Mining::kAll ? count * negatives : counted;
+  result.nonzero = active;
+  return result;
+}
+
+template <Mining kMining, typename T>
+AnchorResult HingeRow(const AnchorRow<T>& row) {
+  const int64_t negatives = GatherNegatives(row);
+  if (negatives < 0) return NanRow(row);
+  ClearWeights(row);
+  if (negatives == 0) return AnchorResult();
+  return row.positives_count <= kFewPositives
+             ? FewPositivesRow<kMining>(row, negatives)
+             : ManyPositivesRow<kMining>(row, negatives);
+}
+
+// ---- every triplet, under the soft margin ----
+
+template <typename T>
+AnchorResult SoftRow(const AnchorRow<T>& row) {
+  const Tag<T> tag;
+  const int64_t lanes = LanesOf<T>();
+  AnchorResult result;
+  const int64_t negatives = GatherNegatives(row);
+  if (negatives < 0) return NanRow(row);
+  ClearWeights(row);
+  if (negatives == 0) return result;
+  constexpr int64_t kBlock = 64;  // vectors summed in T before double
+  for (int64_t e = 0; e < row.positives_count; ++e) {
+    const int32_t j = row.positives[e];
+    if (j == row.self) continue;
+    const VecT<T> p = hn::Set(tag, row.distances[j]);
+    double slope = 0, nonzero = 0;
+    for (int64_t begin = 0; begin < row.m; begin += kBlock * lanes) {
+      const int64_t end =
+          begin + kBlock * lanes < row.m ? begin + kBlock * lanes : row.m;
+      VecT<T> losses = hn::Zero(tag), slopes = hn::Zero(tag),
+              positive = hn::Zero(tag);
+      for (int64_t k = begin; k < end; k += lanes) {
+        const VecT<T> n = hn::LoadU(tag, row.negatives + k);
+        VecT<T> loss, sigmoid;
+        SoftplusAndSigmoid(tag, hn::Sub(p, n), loss, sigmoid);
+        losses = hn::Add(losses, loss);
+        slopes = hn::Add(slopes, sigmoid);
+        positive = hn::Add(
+            positive, hn::IfThenElseZero(hn::Gt(loss, hn::Zero(tag)),
+                                         hn::Set(tag, T(1))));
+        hn::StoreU(hn::Sub(hn::LoadU(tag, row.weights + k), sigmoid), tag,
+                   row.weights + k);
+      }
+      result.sum += SumToDouble(tag, losses);
+      slope += SumToDouble(tag, slopes);
+      nonzero += SumToDouble(tag, positive);
+    }
+    result.counted += negatives;
+    result.nonzero += static_cast<int64_t>(nonzero);
+    // +inf among the negatives, so no pass has touched this slot.
+    row.weights[j] = static_cast<T>(slope);
+  }
+  return result;
+}
+
+template <typename T>
+AnchorResult Row(const AnchorRow<T>& row) {
+  switch (row.mining) {
+    case Mining::kHard:
+      return HardRow(row);
+    case Mining::kSemiHard:
+      return SemiHardRow(row);
+    case Mining::kAll:
+      return row.soft ? SoftRow(row) : HingeRow<Mining::kAll>(row);
+    case Mining::kSemiHardAll:
+      return HingeRow<Mining::kSemiHardAll>(row);
+    case Mining::kHardAll:
+      return HingeRow<Mining::kHardAll>(row);
+  }
+  return AnchorResult();
+}
+
+// ---- explicit triplets ----
+
+BlockSums ExplicitBlock(const TripletLoss& problem,
+                        const TripletArrays& arrays, int64_t begin,
+                        int64_t end, double scale, bool with_gradient) {
+  BlockSums sums = {0, 0, 0};
+  VisitDType(problem.dtype, [&](auto type) HWY_ATTR {
+    using S = decltype(type);
+    using T = Compute<S>;
+    const int64_t d = problem.d;
+    const Metric metric = problem.metric;
+    const T* weights = static_cast<const T*>(arrays.weights);
+    for (int64_t i = begin; i < end; ++i) {
+      const S* a = static_cast<const S*>(arrays.anchors) + i * d;
+      const S* p = static_cast<const S*>(arrays.positives) + i * d;
+      const S* n = static_cast<const S*>(arrays.negatives) + i * d;
+      const Pair ap = MakePair(metric, a, p, d, with_gradient);
+      Pair n_pair = MakePair(metric, a, n, d, with_gradient);
+      bool swapped = false;
+      if (problem.swap) {
+        const Pair pn = MakePair(metric, p, n, d, with_gradient);
+        if (pn.distance < n_pair.distance || pn.distance != pn.distance) {
+          n_pair = pn;
+          swapped = true;
+        }
+      }
+      const TripletTerm term = MakeTripletTerm(
+          ap.distance, n_pair.distance, problem.margin, problem.soft);
+      const double weight =
+          weights == nullptr ? 1.0 : static_cast<double>(weights[i]);
+      sums.sum += weight * term.loss;
+      sums.counted += weight;
+      sums.nonzero += term.loss > 0 || term.loss != term.loss ? weight : 0;
+      if (problem.reduction == Reduction::kNone && arrays.loss != nullptr) {
+        static_cast<T*>(arrays.loss)[i] = static_cast<T>(weight * term.loss);
+      }
+      if (!with_gradient) continue;
+      const double w = scale * weight * term.slope;
+      T* a_grad = static_cast<T*>(arrays.anchors_grad) + i * d;
+      T* p_grad = static_cast<T*>(arrays.positives_grad) + i * d;
+      T* n_grad = static_cast<T*>(arrays.negatives_grad) + i * d;
+      if (w == 0) {
+        for (int64_t k = 0; k < d; ++k) a_grad[k] = p_grad[k] = n_grad[k] = 0;
+        continue;
+      }
+      StoreSlope(metric, ap, w, a, p, d, a_grad);
+      StoreSlope(metric, Swapped(ap), w, p, a, d, p_grad);
+      const S* near = swapped ? p : a;
+      AddSlope(metric, n_pair, -w, near, n, d, swapped ? p_grad : a_grad);
+      StoreSlope(metric, Swapped(n_pair), -w, n, near, d, n_grad);
+    }
+  });
+  return sums;
+}
+
+constexpr TripletKernels kTable = {&Row<float>, &Row<double>, &ExplicitBlock};
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace tf_pairwise
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tf_pairwise {
+namespace {
+
+const TripletKernels& Kernels() { TF_PAIRWISE_DISPATCH() }
+
+AnchorResult RunRow(const AnchorRow<float>& row) {
+  return Kernels().narrow_row(row);
+}
+AnchorResult RunRow(const AnchorRow<double>& row) {
+  return Kernels().wide_row(row);
+}
+
+int64_t Blocks(int64_t count, int64_t size) {
+  return (count + size - 1) / size;
+}
+
+Status CheckCommon(DType dtype, Metric metric, Reduction reduction,
+                   double margin, bool soft) {
+  if (static_cast<int32_t>(dtype) < 0 || dtype > DType::kFloat64) {
+    return InvalidArgument("dtype: got the unknown value %d",
+                           static_cast<int>(dtype));
+  }
+  if (static_cast<int32_t>(metric) < 0 || metric > Metric::kDot) {
+    return InvalidArgument("metric: got the unknown value %d",
+                           static_cast<int>(metric));
+  }
+  if (static_cast<int32_t>(reduction) < 0 ||
+      reduction > Reduction::kMeanNonzero) {
+    return InvalidArgument("reduction: got the unknown value %d",
+                           static_cast<int>(reduction));
+  }
+  if (!soft && !(margin >= 0 && margin <= 1.7976931348623157e308)) {
+    return InvalidArgument(
+        "margin: got %g, expected a finite number, 0 or more, or none for the "
+        "soft margin",
+        margin);
+  }
+  return Ok();
+}
+
+double Denominator(Reduction reduction, double counted, double nonzero) {
+  switch (reduction) {
+    case Reduction::kNone:
+    case Reduction::kSum:
+      return 1;
+    case Reduction::kMean:
+      return counted;
+    case Reduction::kMeanNonzero:
+      return nonzero;
+  }
+  return 1;
+}
+
+// The reduced loss of sums; nothing counted is a loss of 0 with no gradient.
+double ScaleOf(Reduction reduction, double counted, double nonzero) {
+  const double denominator = Denominator(reduction, counted, nonzero);
+  return denominator == 0 ? 0 : 1 / denominator;
+}
+
+void StoreLoss(DType dtype, double value, void* loss) {
+  if (dtype == DType::kFloat64) {
+    *static_cast<double*>(loss) = value;
+  } else {
+    *static_cast<float*>(loss) = static_cast<float>(value);
+  }
+}
+
+// ---- explicit triplets ----
+
+int64_t ExplicitRows(int64_t d) {
+  const int64_t rows = 65536 / (d + 16);
+  return rows < 1 ? 1 : rows;
+}
+
+BlockSums RunExplicit(const TripletLoss& problem, const TripletArrays& arrays,
+                      double scale, bool with_gradient, BlockSums* blocks,
+                      const ParallelFor& parallel) {
+  const int64_t rows = ExplicitRows(problem.d);
+  const int64_t units = Blocks(problem.n, rows);
+  const TripletKernels& kernels = Kernels();
+  parallel(units,
+           static_cast<double>(rows) * (2 * static_cast<double>(problem.d) + 96),
+           [&](int64_t unit, int) {
+             const int64_t begin = unit * rows;
+             const int64_t end =
+                 begin + rows < problem.n ? begin + rows : problem.n;
+             blocks[unit] = kernels.explicit_block(problem, arrays, begin, end,
+                                                   scale, with_gradient);
+           });
+  BlockSums total = {0, 0, 0};
+  for (int64_t unit = 0; unit < units; ++unit) {
+    total.sum += blocks[unit].sum;
+    total.counted += blocks[unit].counted;
+    total.nonzero += blocks[unit].nonzero;
+  }
+  return total;
+}
+
+// ---- the triplets of a batch ----
+
+template <typename T>
+struct BatchPlan {
+  Operand<T> anchors, refs;
+  Classes<LaneOf<T>> classes;
+  int64_t stride;          // of a row of distances
+  int64_t block_rows;      // anchors of a unit of work
+  int64_t super_rows;      // anchors whose weights are held at once
+  bool with_gradient = false;
+  bool dense = false;      // the gradient is a product with a block of weights
+  T* weights = nullptr;    // [super_rows, stride], dense
+  uint64_t* near = nullptr;
+  int64_t near_stride = 0;
+  GradientSums<T> anchor_sums, ref_sums;
+  double* sums;            // [n], weighted losses
+  double* counted;         // [n], weighted counts
+  double* nonzero;         // [n]
+  // hard: the two pairs of each anchor and, by reference, who points at it.
+  int32_t* pair_index = nullptr;   // [2 n]
+  T* pair_weight = nullptr;        // [2 n]
+  int32_t* by_ref_begin = nullptr; // [m + 1]
+  int32_t* by_ref_anchor = nullptr;
+  T* by_ref_weight = nullptr;
+
+  // A worker's buffers.
+  struct Worker {
+    T *distances, *negatives, *weights, *sorted, *best, *pack;
+    SortedPositive<T>*items, *item_buffer;
+    int32_t *histogram, *best_index;
+  };
+  char* workers_base = nullptr;
+  int64_t worker_bytes = 0;
+
+  BatchPlan(const BatchTripletLoss& problem, bool gradient, bool mine,
+            Scratch& scratch, int workers) {
+    const int64_t n = problem.n, m = problem.m;
+    with_gradient = gradient;
+    dense = gradient && problem.mining != Mining::kHard;
+    anchors = LayOutOperand<T>(scratch, problem.dtype, problem.metric, n,
+                               problem.d, problem.self);
+    if (!problem.self) {
+      refs = LayOutOperand<T>(scratch, problem.dtype, problem.metric, m,
+                              problem.d, true);
+    }
+    classes.LayOut(scratch, n, m, problem.self);
+    // Skewed by a line, so that rows do not share cache sets.
+    stride = Blocks(m, Operand<T>::kRowPadding) * Operand<T>::kRowPadding + 16;
+    // A block of rows stays in a core's second cache, and there are enough
+    // blocks to share out. Shape alone decides, so that results do not depend
+    // on the machine.
+    constexpr int64_t kStrip = 6;
+    int64_t rows = 96 * 1024 / stride;
+    rows = rows < n / 16 ? rows : n / 16;
+    rows = rows / kStrip * kStrip;
+    block_rows = rows < kStrip ? kStrip : rows > 96 ? 96 : rows;
+    constexpr int64_t kSuperElements = 2 << 20;
+    int64_t super = kSuperElements / stride / block_rows * block_rows;
+    const int64_t least = 64 / block_rows * block_rows + block_rows;
+    super = super < least ? least : super;
+    const int64_t whole = Blocks(n, block_rows) * block_rows;
+    super_rows = super < whole ? super : whole;
+    near_stride = Blocks(m, 64);
+    if (dense) {
+      weights = scratch.Take<T>(super_rows * stride);
+      near = scratch.Take<uint64_t>(super_rows * near_stride);
+    }
+    if (gradient) {
+      anchor_sums.sums = scratch.Take<T>(n * anchors.stride);
+      anchor_sums.own = scratch.Take<T>(anchors.padded_n);
+      if (problem.self) {
+        ref_sums = anchor_sums;
+      } else {
+        ref_sums.sums = scratch.Take<T>(m * refs.stride);
+        ref_sums.own = scratch.Take<T>(refs.padded_n);
+      }
+      if (!dense) {
+        pair_index = scratch.Take<int32_t>(2 * n);
+        pair_weight = scratch.Take<T>(2 * n);
+        by_ref_begin = scratch.Take<int32_t>(m + 2);
+        by_ref_anchor = scratch.Take<int32_t>(2 * n);
+        by_ref_weight = scratch.Take<T>(2 * n);
+      }
+    }
+    sums = scratch.Take<double>(n);
+    counted = scratch.Take<double>(n);
+    nonzero = scratch.Take<double>(n);
+    Scratch counter(nullptr);
+    LayOutWorker(counter, problem, mine);
+    worker_bytes = counter.bytes();
+    workers_base = scratch.Take<char>(workers * worker_bytes);
+  }
+
+  Worker LayOutWorker(Scratch& scratch, const BatchTripletLoss& problem,
+                      bool mine) const {
+    const int64_t m = problem.m;
+    Worker worker = {};
+    if (!dense) worker.distances = scratch.Take<T>(block_rows * stride);
+    if (mine) return worker;
+    worker.negatives = scratch.Take<T>(stride);
+    worker.weights = scratch.Take<T>(stride);
+    if (dense) worker.pack = scratch.Take<T>(kPackSize);
+    if (problem.mining == Mining::kHard) return worker;
+    worker.sorted = scratch.Take<T>(2 * m + 2);
+    worker.items = scratch.Take<SortedPositive<T>>(m);
+    worker.item_buffer = scratch.Take<SortedPositive<T>>(m);
+    if (problem.mining == Mining::kSemiHard) {
+      worker.best = scratch.Take<T>(m + 2);
+      worker.best_index = scratch.Take<int32_t>(m + 2);
+    } else {
+      worker.histogram = scratch.Take<int32_t>(4 * (m + 2));
+    }
+    return worker;
+  }
+
+  Worker WorkerOf(const BatchTripletLoss& problem, bool mine,
+                  int worker) const {
+    Scratch scratch(workers_base + worker * worker_bytes);
+    return LayOutWorker(scratch, problem, mine);
+  }
+
+  const Operand<T>& right(const BatchTripletLoss& problem) const {
+    return problem.self ? anchors : refs;
+  }
+};
+
+int64_t SelfOf(const BatchTripletLoss& problem, int64_t i) {
+  if (problem.self) return i;
+  const int64_t self = i + problem.self_offset;
+  return problem.self_offset >= 0 && self < problem.m ? self : -1;
+}
+
+int64_t DiagonalOf(const BatchTripletLoss& problem) {
+  return problem.self ? 0 : problem.self_offset;
+}
+
+template <typename T>
+void PreparePlan(BatchPlan<T>& plan, const BatchTripletLoss& problem,
+                 const BatchTripletArrays& arrays,
+                 const ParallelFor& parallel) {
+  const TileKernels<T>& tiles = Tiles(T());
+  tiles.prepare(plan.anchors, problem.dtype, arrays.anchors, nullptr, parallel);
+  if (!problem.self) {
+    tiles.prepare(plan.refs, problem.dtype, arrays.refs, plan.anchors.centre,
+                  parallel);
+  }
+  plan.classes.Build(arrays.labels, problem.n, arrays.ref_labels, problem.m,
+                     problem.self);
+}
+
+// The members of anchor i's class.
+template <typename T>
+const int32_t* PositivesOf(const BatchPlan<T>& plan, int64_t i,
+                           int64_t* count) {
+  const int64_t own = plan.classes.of_anchor[i];
+  if (own < 0) {
+    *count = 0;
+    return nullptr;
+  }
+  const int32_t* begin = plan.classes.begin + own;
+  *count = begin[1] - begin[0];
+  return plan.classes.members + begin[0];
+}
+
+// Hard mining's gradient: each anchor has two pairs, each reference the pairs
+// that point at it, in the anchors' order.
+template <typename T>
+void AddMinedPairs(BatchPlan<T>& plan, const BatchTripletLoss& problem,
+                   const ParallelFor& parallel) {
+  const TileKernels<T>& tiles = Tiles(T());
+  const int64_t n = problem.n, m = problem.m;
+  int32_t* begin = plan.by_ref_begin;
+  for (int64_t j = 0; j <= m + 1; ++j) begin[j] = 0;
+  for (int64_t e = 0; e < 2 * n; ++e) {
+    if (plan.pair_index[e] >= 0) ++begin[plan.pair_index[e] + 2];
+  }
+  for (int64_t j = 2; j <= m + 1; ++j) begin[j] += begin[j - 1];
+  // begin[j + 1] is now where j's next pair goes, and ends as j's end.
+  for (int64_t e = 0; e < 2 * n; ++e) {
+    const int32_t j = plan.pair_index[e];
+    if (j < 0) continue;
+    const int32_t at = begin[j + 1]++;
+    plan.by_ref_anchor[at] = static_cast<int32_t>(e / 2);
+    plan.by_ref_weight[at] = plan.pair_weight[e];
+  }
+  constexpr int64_t kRows = 64;
+  const double cost = kRows * 4.0 * (static_cast<double>(problem.d) / 8 + 16);
+  const auto clear = [](const Operand<T>& operand, const GradientSums<T>& sums,
+                        int64_t row, int64_t rows) {
+    for (int64_t k = row * operand.stride; k < (row + rows) * operand.stride;
+         ++k) {
+      sums.sums[k] = 0;
+    }
+    for (int64_t i = row; i < row + rows; ++i) sums.own[i] = 0;
+  };
+  const Operand<T>& right = plan.right(problem);
+  parallel(Blocks(n, kRows), cost, [&](int64_t unit, int) {
+    const int64_t row = unit * kRows;
+    const int64_t rows = n - row < kRows ? n - row : kRows;
+    clear(plan.anchors, plan.anchor_sums, row, rows);
+    for (int64_t i = row; i < row + rows; ++i) {
+      if (plan.pair_index[2 * i] < 0) continue;
+      tiles.accumulate_pairs(plan.anchors, right, i, 2,
+                             plan.pair_index + 2 * i, plan.pair_weight + 2 * i,
+                             plan.anchor_sums);
+    }
+  });
+  parallel(Blocks(m, kRows), cost, [&](int64_t unit, int) {
+    const int64_t row = unit * kRows;
+    const int64_t rows = m - row < kRows ? m - row : kRows;
+    if (!problem.self) clear(right, plan.ref_sums, row, rows);
+    for (int64_t j = row; j < row + rows; ++j) {
+      tiles.accumulate_pairs(right, plan.anchors, j, begin[j + 1] - begin[j],
+                             plan.by_ref_anchor + begin[j],
+                             plan.by_ref_weight + begin[j], plan.ref_sums);
+    }
+  });
+}
+
+template <typename T>
+void FinishGradients(const BatchPlan<T>& plan, const BatchTripletLoss& problem,
+                     const BatchTripletArrays& arrays, double scale,
+                     const ParallelFor& parallel) {
+  const TileKernels<T>& tiles = Tiles(T());
+  constexpr int64_t kRows = 256;
+  const double cost = kRows * (static_cast<double>(problem.d) / 4 + 8);
+  const auto finish = [&](const Operand<T>& operand,
+                          const GradientSums<T>& sums, void* gradient) {
+    parallel(Blocks(operand.n, kRows), cost, [&](int64_t unit, int) {
+      const int64_t row = unit * kRows;
+      tiles.finish_gradient(
+          operand, row, operand.n - row < kRows ? operand.n - row : kRows, sums,
+          scale, static_cast<T*>(gradient));
+    });
+  };
+  finish(plan.anchors, plan.anchor_sums, arrays.anchors_grad);
+  if (!problem.self && arrays.refs_grad != nullptr) {
+    finish(plan.refs, plan.ref_sums, arrays.refs_grad);
+  }
+}
+
+template <typename T>
+void RunBatch(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
+              void* base, const ParallelFor& parallel) {
+  const int64_t n = problem.n, m = problem.m;
+  const bool with_gradient = arrays.anchors_grad != nullptr;
+  Scratch scratch(base);
+  BatchPlan<T> plan(problem, with_gradient, false, scratch, parallel.workers);
+  PreparePlan(plan, problem, arrays, parallel);
+  const TileKernels<T>& tiles = Tiles(T());
+  const Operand<T>& right = plan.right(problem);
+  const T* sample_weights = static_cast<const T*>(arrays.weights);
+  const int64_t padded_m = right.padded_n;
+  const double pair_cost = static_cast<double>(problem.d) / 8 + 4;
+  if (plan.dense) {
+    const auto clear = [&](const Operand<T>& operand,
+                           const GradientSums<T>& sums) {
+      for (int64_t k = 0; k < operand.n * operand.stride; ++k) sums.sums[k] = 0;
+      for (int64_t i = 0; i < operand.n; ++i) sums.own[i] = 0;
+    };
+    clear(plan.anchors, plan.anchor_sums);
+    if (!problem.self) clear(plan.refs, plan.ref_sums);
+  }
+  for (int64_t super = 0; super < n; super += plan.super_rows) {
+    const int64_t super_rows =
+        n - super < plan.super_rows ? n - super : plan.super_rows;
+    // Each anchor's row: distances, loss, weights, and the anchor's own part
+    // of the gradient.
+    parallel(
+        Blocks(super_rows, plan.block_rows),
+        static_cast<double>(plan.block_rows) * static_cast<double>(m) *
+            pair_cost,
+        [&](int64_t unit, int worker_number) {
+          const auto worker = plan.WorkerOf(problem, false, worker_number);
+          const int64_t row = super + unit * plan.block_rows;
+          const int64_t rows = super + super_rows - row < plan.block_rows
+                                   ? super + super_rows - row
+                                   : plan.block_rows;
+          T* distances = plan.dense
+                             ? plan.weights + (row - super) * plan.stride
+                             : worker.distances;
+          uint64_t* near =
+              plan.dense ? plan.near + (row - super) * plan.near_stride
+                         : nullptr;
+          tiles.distances(plan.anchors, right, row, rows, 0, padded_m,
+                          DiagonalOf(problem), distances, plan.stride, near,
+                          plan.near_stride);
+          for (int64_t r = 0; r < rows; ++r) {
+            const int64_t i = row + r;
+            T* distance_row = distances + r * plan.stride;
+            AnchorRow<T> anchor;
+            anchor.mining = problem.mining;
+            anchor.margin = problem.margin;
+            anchor.soft = problem.soft;
+            anchor.with_gradient = with_gradient;
+            anchor.m = m;
+            anchor.distances = distance_row;
+            anchor.self = SelfOf(problem, i);
+            anchor.own_class = plan.classes.of_anchor[i];
+            anchor.of_ref = plan.classes.of_ref;
+            anchor.positives = PositivesOf(plan, i, &anchor.positives_count);
+            anchor.negatives = worker.negatives;
+            anchor.weights = worker.weights;
+            anchor.sorted = worker.sorted;
+            anchor.items = worker.items;
+            anchor.item_buffer = worker.item_buffer;
+            anchor.histogram = worker.histogram;
+            anchor.best = worker.best;
+            anchor.best_index = worker.best_index;
+            const AnchorResult result = RunRow(anchor);
+            const double weight =
+                sample_weights == nullptr
+                    ? 1.0
+                    : static_cast<double>(sample_weights[i]);
+            // A weight of zero takes a NaN anchor out as well.
+            plan.sums[i] = weight == 0 ? 0 : weight * result.sum;
+            plan.counted[i] = weight * static_cast<double>(result.counted);
+            plan.nonzero[i] = weight * static_cast<double>(result.nonzero);
+            if (plan.dense) {
+              if (weight != 1) {
+                for (int64_t j = 0; j < m; ++j) {
+                  worker.weights[j] = weight == 0
+                                          ? T(0)
+                                          : static_cast<T>(weight) *
+                                                worker.weights[j];
+                }
+              }
+              tiles.weights_from_slopes(problem.metric, m, worker.weights,
+                                        distance_row);
+            } else if (with_gradient) {
+              const bool used = result.positive >= 0 && result.negative >= 0 &&
+                                result.slope != 0 && weight != 0;
+              const int32_t indices[2] = {result.positive, result.negative};
+              for (int side = 0; side < 2; ++side) {
+                plan.pair_index[2 * i + side] = used ? indices[side] : -1;
+                if (!used) continue;
+                const T slope = static_cast<T>(side == 0 ? weight * result.slope
+                                                         : -weight *
+                                                               result.slope);
+                T value = distance_row[indices[side]];
+                tiles.weights_from_slopes(problem.metric, 1, &slope, &value);
+                plan.pair_weight[2 * i + side] = value;
+              }
+            }
+          }
+          if (plan.dense) {
+            tiles.accumulate_rows(plan.anchors, right, row, rows, 0, m,
+                                  {distances, plan.stride, near,
+                                   plan.near_stride},
+                                  plan.anchor_sums, worker.pack);
+          }
+        });
+    if (!plan.dense) continue;
+    // Each reference's part, from the weights of all anchors of the block.
+    constexpr int64_t kColumns = 64;
+    parallel(Blocks(m, kColumns),
+             kColumns * static_cast<double>(super_rows) * pair_cost,
+             [&](int64_t unit, int worker_number) {
+               const auto worker = plan.WorkerOf(problem, false, worker_number);
+               const int64_t column = unit * kColumns;
+               const int64_t columns =
+                   m - column < kColumns ? m - column : kColumns;
+               tiles.accumulate_columns(
+                   plan.anchors, right, super, super_rows, column, columns,
+                   {plan.weights + column, plan.stride,
+                    plan.near + column / 64, plan.near_stride},
+                   plan.ref_sums, worker.pack);
+             });
+  }
+  double sum = 0, counted = 0, nonzero = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    sum += plan.sums[i];
+    counted += plan.counted[i];
+    nonzero += plan.nonzero[i];
+  }
+  const double scale = ScaleOf(problem.reduction, counted, nonzero);
+  if (arrays.loss != nullptr) {
+    if (problem.reduction == Reduction::kNone) {
+      for (int64_t i = 0; i < n; ++i) {
+        static_cast<T*>(arrays.loss)[i] = static_cast<T>(plan.sums[i]);
+      }
+    } else {
+      StoreLoss(problem.dtype, scale == 0 ? 0 : sum * scale, arrays.loss);
+    }
+  }
+  if (!with_gradient) return;
+  if (!plan.dense) AddMinedPairs(plan, problem, parallel);
+  FinishGradients(plan, problem, arrays, scale, parallel);
+}
+
+template <typename T>
+int64_t BatchBytes(const BatchTripletLoss& problem, bool with_gradient,
+                   bool mine, int workers) {
+  Scratch scratch(nullptr);
+  BatchPlan<T> plan(problem, with_gradient, mine, scratch, workers);
+  // Mining also keeps where each anchor's triplets begin.
+  if (mine) scratch.Take<int64_t>(problem.n + 1);
+  return scratch.bytes();
+}
+
+// ---- mining ----
+
+// Calls `take(p, n)` for each triplet of the anchor, in order.
+template <typename T, typename Take>
+void ForEachTriplet(const BatchTripletLoss& problem, const BatchPlan<T>& plan,
+                    int64_t i, const T* distances, const Take& take) {
+  int64_t count;
+  const int32_t* positives = PositivesOf(plan, i, &count);
+  const int64_t self = SelfOf(problem, i), m = problem.m;
+  const auto own = plan.classes.of_anchor[i];
+  const auto negative = [&](int64_t j) {
+    return plan.classes.of_ref[j] != own && j != self &&
+           distances[j] == distances[j];
+  };
+  const auto positive = [&](int32_t j) {
+    return j != self && distances[j] == distances[j];
+  };
+  if (problem.mining == Mining::kHard) {
+    int64_t best_positive = -1, best_negative = -1;
+    for (int64_t e = 0; e < count; ++e) {
+      const int32_t j = positives[e];
+      if (positive(j) && (best_positive < 0 ||
+                          distances[j] > distances[best_positive])) {
+        best_positive = j;
+      }
+    }
+    if (best_positive < 0) return;
+    for (int64_t j = 0; j < m; ++j) {
+      if (negative(j) &&
+          (best_negative < 0 || distances[j] < distances[best_negative])) {
+        best_negative = j;
+      }
+    }
+    if (best_negative >= 0) take(best_positive, best_negative);
+    return;
+  }
+  for (int64_t e = 0; e < count; ++e) {
+    const int32_t p = positives[e];
+    if (!positive(p)) continue;
+    if (problem.mining == Mining::kSemiHard) {
+      int64_t nearest = -1, farthest = -1;
+      for (int64_t j = 0; j < m; ++j) {
+        if (!negative(j)) continue;
+        if (distances[j] > distances[p] &&
+            (nearest < 0 || distances[j] < distances[nearest])) {
+          nearest = j;
+        }
+        if (farthest < 0 || distances[j] > distances[farthest]) farthest = j;
+      }
+      if (nearest >= 0) {
+        take(p, nearest);
+      } else if (farthest >= 0) {
+        take(p, farthest);
+      }
+      continue;
+    }
+    for (int64_t j = 0; j < m; ++j) {
+      if (!negative(j)) continue;
+      const T threshold = distances[j] - static_cast<T>(problem.margin);
+      const bool taken =
+          problem.mining == Mining::kAll ||
+          (problem.mining == Mining::kSemiHardAll
+               ? IsSemiHard(distances[p], distances[j], threshold)
+               : IsHard(distances[p], distances[j]));
+      if (taken) take(p, j);
+    }
+  }
+}
+
+template <typename T>
+void RunMine(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
+             const TripletSink& sink, void* base, const ParallelFor& parallel) {
+  const int64_t n = problem.n;
+  Scratch scratch(base);
+  BatchPlan<T> plan(problem, false, true, scratch, parallel.workers);
+  int64_t* begin = scratch.Take<int64_t>(n + 1);
+  PreparePlan(plan, problem, arrays, parallel);
+  const TileKernels<T>& tiles = Tiles(T());
+  const Operand<T>& right = plan.right(problem);
+  int64_t* triplets = nullptr;
+  // Twice over the anchors: to count, and, when there is room, to write.
+  for (int pass = 0; pass < 2; ++pass) {
+    parallel(
+        Blocks(n, plan.block_rows),
+        static_cast<double>(plan.block_rows) *
+            static_cast<double>(problem.m) *
+            (static_cast<double>(problem.d) / 8 + 16),
+        [&](int64_t unit, int worker_number) {
+          const auto worker = plan.WorkerOf(problem, true, worker_number);
+          const int64_t row = unit * plan.block_rows;
+          const int64_t rows =
+              n - row < plan.block_rows ? n - row : plan.block_rows;
+          tiles.distances(plan.anchors, right, row, rows, 0, right.padded_n,
+                          DiagonalOf(problem), worker.distances, plan.stride,
+                          nullptr, 0);
+          for (int64_t r = 0; r < rows; ++r) {
+            const int64_t i = row + r;
+            const T* distances = worker.distances + r * plan.stride;
+            if (pass == 0) {
+              int64_t count = 0;
+              ForEachTriplet(problem, plan, i, distances,
+                             [&](int64_t, int64_t) { ++count; });
+              begin[i + 1] = count;
+            } else {
+              int64_t* out = triplets + 3 * begin[i];
+              ForEachTriplet(problem, plan, i, distances,
+                             [&](int64_t p, int64_t q) {
+                               out[0] = i;
+                               out[1] = p;
+                               out[2] = q;
+                               out += 3;
+                             });
+            }
+          }
+        });
+    if (pass == 1) break;
+    begin[0] = 0;
+    for (int64_t i = 0; i < n; ++i) begin[i + 1] += begin[i];
+    triplets = sink.allocate(sink.context, begin[n]);
+    if (triplets == nullptr || begin[n] == 0) return;
+  }
+}
+
+}  // namespace
+
+Status Check(const TripletLoss& problem) {
+  TF_PAIRWISE_RETURN_IF_ERROR(CheckCommon(problem.dtype, problem.metric,
+                                          problem.reduction, problem.margin,
+                                          problem.soft));
+  if (problem.n < 0 || problem.d < 0) {
+    return InvalidArgument("anchors: got shape [%lld, %lld]",
+                           static_cast<long long>(problem.n),
+                           static_cast<long long>(problem.d));
+  }
+  return Ok();
+}
+
+int64_t TripletLossScratchBytes(const TripletLoss& problem, int) {
+  return Blocks(problem.n, ExplicitRows(problem.d)) *
+             static_cast<int64_t>(sizeof(BlockSums)) +
+         Scratch::kAlignment;
+}
+
+Status TripletLossCpu(const TripletLoss& problem, const TripletArrays& arrays,
+                      void* scratch, const ParallelFor& parallel) {
+  TF_PAIRWISE_RETURN_IF_ERROR(Check(problem));
+  const bool with_gradient = arrays.anchors_grad != nullptr;
+  BlockSums* blocks = static_cast<BlockSums*>(scratch);
+  // The mean's divisor is known before the pass; the count of losses above
+  // zero only after one.
+  double scale = 1;
+  bool first_pass_done = false;
+  BlockSums total = {0, 0, 0};
+  if (with_gradient && problem.reduction == Reduction::kMean) {
+    double counted = static_cast<double>(problem.n);
+    if (arrays.weights != nullptr) {
+      counted = 0;
+      for (int64_t i = 0; i < problem.n; ++i) {
+        counted += problem.dtype == DType::kFloat64
+                       ? static_cast<const double*>(arrays.weights)[i]
+                       : static_cast<double>(
+                             static_cast<const float*>(arrays.weights)[i]);
+      }
+    }
+    scale = ScaleOf(problem.reduction, counted, 0);
+  } else if (with_gradient && problem.reduction == Reduction::kMeanNonzero) {
+    total = RunExplicit(problem, arrays, 1, false, blocks, parallel);
+    scale = ScaleOf(problem.reduction, total.counted, total.nonzero);
+    first_pass_done = true;
+  }
+  const BlockSums last =
+      RunExplicit(problem, arrays, scale, with_gradient, blocks, parallel);
+  if (!first_pass_done) total = last;
+  if (problem.reduction != Reduction::kNone && arrays.loss != nullptr) {
+    const double factor =
+        ScaleOf(problem.reduction, total.counted, total.nonzero);
+    StoreLoss(problem.dtype, factor == 0 ? 0 : total.sum * factor, arrays.loss);
+  }
+  return Ok();
+}
+
+Status Check(const BatchTripletLoss& problem) {
+  TF_PAIRWISE_RETURN_IF_ERROR(CheckCommon(problem.dtype, problem.metric,
+                                          problem.reduction, problem.margin,
+                                          problem.soft));
+  if (static_cast<int32_t>(problem.mining) < 0 ||
+      problem.mining > Mining::kHardAll) {
+    return InvalidArgument("mining: got the unknown value %d",
+                           static_cast<int>(problem.mining));
+  }
+  if (problem.soft && (problem.mining == Mining::kSemiHardAll ||
+                       problem.mining == Mining::kHardAll)) {
+    return InvalidArgument(
+        "margin: got none, the soft margin, expected a number: mining "
+        "\"semi_hard_all\" and \"hard_all\" are defined by the margin");
+  }
+  constexpr int64_t kMost = int64_t{1} << 31;
+  if (problem.n < 0 || problem.m < 0 || problem.d < 0 || problem.n >= kMost ||
+      problem.m >= kMost) {
+    return InvalidArgument(
+        "embeddings: got %lld anchors, %lld references and %lld columns, "
+        "expected 0 to 2^31 - 1 rows",
+        static_cast<long long>(problem.n), static_cast<long long>(problem.m),
+        static_cast<long long>(problem.d));
+  }
+  if (problem.self && problem.n != problem.m) {
+    return InvalidArgument(
+        "ref_embeddings: got %lld rows, expected the %lld of embeddings, which "
+        "are their own references",
+        static_cast<long long>(problem.m), static_cast<long long>(problem.n));
+  }
+  if (!problem.self && problem.self_offset >= 0 &&
+      problem.self_offset + problem.n > problem.m) {
+    return InvalidArgument(
+        "self_offset: got %lld with %lld anchors and %lld references, expected "
+        "at most the difference",
+        static_cast<long long>(problem.self_offset),
+        static_cast<long long>(problem.n), static_cast<long long>(problem.m));
+  }
+  return Ok();
+}
+
+int64_t BatchTripletLossScratchBytes(const BatchTripletLoss& problem,
+                                     bool with_gradient, int workers) {
+  return problem.dtype == DType::kFloat64
+             ? BatchBytes<double>(problem, with_gradient, false, workers)
+             : BatchBytes<float>(problem, with_gradient, false, workers);
+}
+
+Status BatchTripletLossCpu(const BatchTripletLoss& problem,
+                           const BatchTripletArrays& arrays, void* scratch,
+                           const ParallelFor& parallel) {
+  TF_PAIRWISE_RETURN_IF_ERROR(Check(problem));
+  if (problem.dtype == DType::kFloat64) {
+    RunBatch<double>(problem, arrays, scratch, parallel);
+  } else {
+    RunBatch<float>(problem, arrays, scratch, parallel);
+  }
+  return Ok();
+}
+
+int64_t MineTripletsScratchBytes(const BatchTripletLoss& problem,
+                                 int workers) {
+  return problem.dtype == DType::kFloat64
+             ? BatchBytes<double>(problem, false, true, workers)
+             : BatchBytes<float>(problem, false, true, workers);
+}
+
+Status MineTripletsCpu(const BatchTripletLoss& problem,
+                       const BatchTripletArrays& arrays,
+                       const TripletSink& sink, void* scratch,
+                       const ParallelFor& parallel) {
+  TF_PAIRWISE_RETURN_IF_ERROR(Check(problem));
+  if (problem.dtype == DType::kFloat64) {
+    RunMine<double>(problem, arrays, sink, scratch, parallel);
+  } else {
+    RunMine<float>(problem, arrays, sink, scratch, parallel);
+  }
+  return Ok();
+}
+
+}  // namespace tf_pairwise
+#endif  // HWY_ONCE
