@@ -7,6 +7,9 @@ TENSORFLOW ?= tensorflow-cpu>=2.21,<2.22
 # Two pytest processes; a test that measures time or memory is marked for one of them.
 PYTEST_FLAGS ?= -n 2 -q
 BIN := $(VENV)/bin
+# Each environment has its own build folder and wheel, being for its own Python and TensorFlow.
+BUILD := build/$(patsubst .%,%,$(notdir $(VENV)))
+DIST := $(if $(filter .venv,$(VENV)),dist,$(BUILD)/dist)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
@@ -50,20 +53,20 @@ $(VENV)/.lint: requirements/lint.txt $(VENV)/.ready
 # ---- the wheel ----
 
 # Changes when a source file comes or goes.
-build/sources.txt: FORCE
-	@mkdir -p build; echo '$(SOURCES)' | cmp -s - $@ || echo '$(SOURCES)' > $@
+$(BUILD)/sources.txt: FORCE
+	@mkdir -p $(BUILD); echo '$(SOURCES)' | cmp -s - $@ || echo '$(SOURCES)' > $@
 
-build: build/.wheel
-build/.wheel: $(SOURCES) build/sources.txt $(VENV)/.ready
+build: $(BUILD)/.wheel
+$(BUILD)/.wheel: $(SOURCES) $(BUILD)/sources.txt $(VENV)/.ready
 	@echo 'building the wheel (the first time takes minutes)'
-	@PYTHON=$(abspath $(BIN))/python \
+	@PYTHON=$(abspath $(BIN))/python TF_PAIRWISE_BUILD_DIR=$(BUILD)/cmake \
 	  TF_PAIRWISE_CMAKE_ARGS='$(if $(CC_TESTS),-DTF_PAIRWISE_TESTS=ON) $(TF_PAIRWISE_CMAKE_ARGS)' \
-	  ./build_pip_pkg.sh dist
+	  ./build_pip_pkg.sh $(DIST)
 	@touch $@
 
 install: $(VENV)/.installed
-$(VENV)/.installed: build/.wheel
-	@$(PIP) install -q --force-reinstall --no-deps dist/tf_pairwise-*.whl
+$(VENV)/.installed: $(BUILD)/.wheel
+	@$(PIP) install -q --force-reinstall --no-deps $(DIST)/tf_pairwise-*.whl
 	@touch $@
 
 # ---- what to do with it ----
@@ -78,8 +81,8 @@ test-all: install $(if $(CC_TESTS),test-cc)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 # The C++ unit tests, made along with the wheel.
-test-cc: build/.wheel
-	@cd build/cmake-* && $(abspath $(BIN))/ctest --output-on-failure
+test-cc: $(BUILD)/.wheel
+	@cd $(BUILD)/cmake && $(abspath $(BIN))/ctest --output-on-failure
 
 bench: install
 	@$(BIN)/python -m tf_pairwise bench $(BENCH_FLAGS)

@@ -4,6 +4,7 @@ Environment variables:
   TF_PAIRWISE_TF_ROOT     the TensorFlow to build for (see build_backend/find_tensorflow.py)
   TF_PAIRWISE_TENSORFLOW  OFF builds the kernels and the NumPy module alone
   TF_PAIRWISE_CMAKE_ARGS  more arguments for CMake's configure step
+  TF_PAIRWISE_BUILD_DIR   CMake's folder, kept between builds (build/cmake-<python>)
   TF_PAIRWISE_JOBS        parallel compilations (all cores)
 """
 
@@ -55,7 +56,8 @@ class CMakeBuild(build_ext):
 
         # Kept between builds, so that only what changed is compiled again; begun
         # anew when a tool or TensorFlow is another one.
-        build = SOURCE / "build" / f"cmake-{sys.implementation.cache_tag}"
+        default = SOURCE / "build" / f"cmake-{sys.implementation.cache_tag}"
+        build = Path(os.environ.get("TF_PAIRWISE_BUILD_DIR") or default).absolute()
         key = build / "configure.json"
         said = json.dumps(configure, indent=2)
         if build.exists() and not (key.exists() and key.read_text() == said):

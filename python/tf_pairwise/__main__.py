@@ -163,6 +163,7 @@ def main(arguments: list[str]) -> int:
     if command == "bench":
         return bench(rest)
     if command in ("info", "check") and not rest:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         return {"info": info, "check": check}[command]()
     print(__doc__.strip(), file=sys.stdout if command in ("-h", "--help") else sys.stderr)
     return 0 if command in ("-h", "--help") else 2
