@@ -1,5 +1,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+#include <pybind11/stl.h>
 
 #include <algorithm>
 #include <cstdint>

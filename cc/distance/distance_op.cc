@@ -272,12 +272,19 @@ class PairedDistanceGradGradOp : public PairedOp {
                                 0, context->input(2).shape(), &upstream_out));
     OP_REQUIRES_OK(context, context->allocate_output(1, shape, &x_out));
     OP_REQUIRES_OK(context, context->allocate_output(2, shape, &y_out));
+    const CpuDevice device(context);
+    Tensor holder;
+    void* scratch = nullptr;
+    OP_REQUIRES_OK(context, AllocateScratch(context,
+                                            PairedDistanceGradGradScratchBytes(
+                                                problem, device.workers()),
+                                            &holder, &scratch));
     OP_REQUIRES_OK(
         context, ToAbsl(PairedDistanceGradGradCpu(
                      problem, Data(context->input(0)), Data(context->input(1)),
                      Data(context->input(2)), Data(context->input(3)),
                      Data(context->input(4)), Data(upstream_out), Data(x_out),
-                     Data(y_out), CpuDevice(context).launcher())));
+                     Data(y_out), scratch, device.launcher())));
   }
 };
 

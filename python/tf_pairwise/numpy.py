@@ -11,7 +11,7 @@ are copied. Errors are ValueError and TypeError.
     >>> from tf_pairwise import numpy as tpn
     >>> x = np.array([[0.0], [2.0], [3.0], [7.0]], np.float32)
     >>> tpn.batch_triplet_loss(x, np.array([0, 0, 1, 1]), 0.5, mining="hard")
-    1.75
+    np.float32(1.25)
 """
 
 import functools

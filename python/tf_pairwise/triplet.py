@@ -142,7 +142,7 @@ def batch_triplet_loss(
     Example:
       >>> x = tf.constant([[0.0], [2.0], [3.0], [7.0]])
       >>> tpw.batch_triplet_loss(x, [0, 0, 1, 1], margin=0.5, mining="hard").numpy()
-      1.75
+      1.25
     """
     _arguments.one_of("mining", mining, _arguments.MININGS)
     _arguments.one_of("metric", metric, _arguments.METRICS)
