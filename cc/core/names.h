@@ -51,7 +51,8 @@ inline Status ParseReduction(const char* name, Reduction* reduction) {
       {"none", Reduction::kNone},
       {"sum", Reduction::kSum},
       {"mean", Reduction::kMean},
-      {"mean_nonzero", Reduction::kMeanNonzero}};
+      {"mean_nonzero", Reduction::kMeanNonzero},
+      {"balanced_mean", Reduction::kBalancedMean}};
   return ParseName("reduction", name, kTable, reduction);
 }
 

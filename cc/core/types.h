@@ -16,7 +16,13 @@ enum class Metric : int32_t {
   kDot,               // -x.y
 };
 
-enum class Reduction : int32_t { kNone, kSum, kMean, kMeanNonzero };
+enum class Reduction : int32_t {
+  kNone,
+  kSum,
+  kMean,
+  kMeanNonzero,
+  kBalancedMean,  // batch contrastive loss only
+};
 
 inline int64_t SizeOf(DType dtype) {
   return dtype == DType::kFloat64 ? 8 : dtype == DType::kFloat32 ? 4 : 2;

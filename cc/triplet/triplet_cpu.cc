@@ -734,8 +734,9 @@ Status CheckCommon(DType dtype, Metric metric, Reduction reduction,
   }
   if (static_cast<int32_t>(reduction) < 0 ||
       reduction > Reduction::kMeanNonzero) {
-    return InvalidArgument("reduction: got the unknown value %d",
-                           static_cast<int>(reduction));
+    return InvalidArgument(
+        "reduction: got value %d, expected none, sum, mean or mean_nonzero",
+        static_cast<int>(reduction));
   }
   if (!soft && !(margin >= 0 && margin <= 1.7976931348623157e308)) {
     return InvalidArgument(
@@ -755,6 +756,8 @@ double Denominator(Reduction reduction, double counted, double nonzero) {
       return counted;
     case Reduction::kMeanNonzero:
       return nonzero;
+    case Reduction::kBalancedMean:
+      break;  // refused by Check
   }
   return 1;
 }
