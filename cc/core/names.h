@@ -52,7 +52,8 @@ inline Status ParseReduction(const char* name, Reduction* reduction) {
       {"sum", Reduction::kSum},
       {"mean", Reduction::kMean},
       {"mean_nonzero", Reduction::kMeanNonzero},
-      {"balanced_mean", Reduction::kBalancedMean}};
+      {"balanced_mean", Reduction::kBalancedMean},
+      {"mean_lists", Reduction::kMeanLists}};
   return ParseName("reduction", name, kTable, reduction);
 }
 

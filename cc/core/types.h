@@ -22,6 +22,7 @@ enum class Reduction : int32_t {
   kMean,
   kMeanNonzero,
   kBalancedMean,  // batch contrastive loss only
+  kMeanLists,     // list ranking loss only
 };
 
 inline int64_t SizeOf(DType dtype) {
