@@ -14,7 +14,7 @@
 // After targets.h, so that they are seen once per target.
 #include "simd/direct-inl.h"
 #include "simd/dispatch.h"
-#include "simd/driver.h"
+#include "simd/tile.h"
 
 #ifndef TF_PAIRWISE_TRIPLET_CPU_ONCE_
 #define TF_PAIRWISE_TRIPLET_CPU_ONCE_
@@ -718,6 +718,10 @@ AnchorResult RunRow(const AnchorRow<double>& row) {
   return Kernels().wide_row(row);
 }
 
+int64_t Blocks(int64_t count, int64_t size) {
+  return (count + size - 1) / size;
+}
+
 Status CheckCommon(DType dtype, Metric metric, Reduction reduction,
                    double margin, bool soft) {
   if (static_cast<int32_t>(dtype) < 0 || dtype > DType::kFloat64) {
@@ -808,60 +812,125 @@ BlockSums RunExplicit(const TripletLoss& problem, const TripletArrays& arrays,
 
 template <typename T>
 struct BatchPlan {
-  RowDriver<T> driver;
+  Operand<T> anchors, refs;
   Classes<LaneOf<T>> classes;
-  double* sums;     // [n], weighted losses
-  double* counted;  // [n], weighted counts
-  double* nonzero;  // [n]
+  int64_t stride;          // of a row of distances
+  int64_t block_rows;      // anchors of a unit of work
+  int64_t super_rows;      // anchors whose weights are held at once
+  bool with_gradient = false;
+  bool dense = false;      // the gradient is a product with a block of weights
+  T* weights = nullptr;    // [super_rows, stride], dense
+  uint64_t* near = nullptr;
+  int64_t near_stride = 0;
+  GradientSums<T> anchor_sums, ref_sums;
+  double* sums;            // [n], weighted losses
+  double* counted;         // [n], weighted counts
+  double* nonzero;         // [n]
   // hard: the two pairs of each anchor and, by reference, who points at it.
-  int32_t* pair_index = nullptr;    // [2 n]
-  T* pair_weight = nullptr;         // [2 n]
-  int32_t* by_ref_begin = nullptr;  // [m + 2]
+  int32_t* pair_index = nullptr;   // [2 n]
+  T* pair_weight = nullptr;        // [2 n]
+  int32_t* by_ref_begin = nullptr; // [m + 1]
   int32_t* by_ref_anchor = nullptr;
   T* by_ref_weight = nullptr;
+
+  // A worker's buffers.
+  struct Worker {
+    T *distances, *negatives, *weights, *sorted, *best, *pack;
+    SortedPositive<T>*items, *item_buffer;
+    int32_t *histogram, *best_index;
+  };
+  char* workers_base = nullptr;
+  int64_t worker_bytes = 0;
 
   BatchPlan(const BatchTripletLoss& problem, bool gradient, bool mine,
             Scratch& scratch, int workers) {
     const int64_t n = problem.n, m = problem.m;
-    const bool dense = gradient && problem.mining != Mining::kHard;
-    Scratch counter(nullptr);
-    AnchorRow<T> row;
-    LayOutRow(counter, problem, mine, &row);
-    constexpr int64_t kHeldElements = 2 << 20;
-    driver.LayOut(scratch, problem.dtype, problem.metric, n, m, problem.d,
-                  problem.self, false, gradient, dense, kHeldElements,
-                  counter.bytes(), workers);
+    with_gradient = gradient;
+    dense = gradient && problem.mining != Mining::kHard;
+    anchors = LayOutOperand<T>(scratch, problem.dtype, problem.metric, n,
+                               problem.d, problem.self);
+    if (!problem.self) {
+      refs = LayOutOperand<T>(scratch, problem.dtype, problem.metric, m,
+                              problem.d, true);
+    }
     classes.LayOut(scratch, n, m, problem.self);
-    if (gradient && !dense) {
-      pair_index = scratch.Take<int32_t>(2 * n);
-      pair_weight = scratch.Take<T>(2 * n);
-      by_ref_begin = scratch.Take<int32_t>(m + 2);
-      by_ref_anchor = scratch.Take<int32_t>(2 * n);
-      by_ref_weight = scratch.Take<T>(2 * n);
+    // Skewed by a line, so that rows do not share cache sets.
+    stride = Blocks(m, Operand<T>::kRowPadding) * Operand<T>::kRowPadding + 16;
+    // A block of rows stays in a core's second cache, and there are enough
+    // blocks to share out. Shape alone decides, so that results do not depend
+    // on the machine.
+    constexpr int64_t kStrip = 6;
+    int64_t rows = 96 * 1024 / stride;
+    rows = rows < n / 16 ? rows : n / 16;
+    rows = rows / kStrip * kStrip;
+    block_rows = rows < kStrip ? kStrip : rows > 96 ? 96 : rows;
+    constexpr int64_t kSuperElements = 2 << 20;
+    int64_t super = kSuperElements / stride / block_rows * block_rows;
+    const int64_t least = 64 / block_rows * block_rows + block_rows;
+    super = super < least ? least : super;
+    const int64_t whole = Blocks(n, block_rows) * block_rows;
+    super_rows = super < whole ? super : whole;
+    near_stride = Blocks(m, 64);
+    if (dense) {
+      weights = scratch.Take<T>(super_rows * stride);
+      near = scratch.Take<uint64_t>(super_rows * near_stride);
+    }
+    if (gradient) {
+      anchor_sums.sums = scratch.Take<T>(n * anchors.stride);
+      anchor_sums.own = scratch.Take<T>(anchors.padded_n);
+      if (problem.self) {
+        ref_sums = anchor_sums;
+      } else {
+        ref_sums.sums = scratch.Take<T>(m * refs.stride);
+        ref_sums.own = scratch.Take<T>(refs.padded_n);
+      }
+      if (!dense) {
+        pair_index = scratch.Take<int32_t>(2 * n);
+        pair_weight = scratch.Take<T>(2 * n);
+        by_ref_begin = scratch.Take<int32_t>(m + 2);
+        by_ref_anchor = scratch.Take<int32_t>(2 * n);
+        by_ref_weight = scratch.Take<T>(2 * n);
+      }
     }
     sums = scratch.Take<double>(n);
     counted = scratch.Take<double>(n);
     nonzero = scratch.Take<double>(n);
+    Scratch counter(nullptr);
+    LayOutWorker(counter, problem, mine);
+    worker_bytes = counter.bytes();
+    workers_base = scratch.Take<char>(workers * worker_bytes);
   }
 
-  // A worker's buffers for a row.
-  void LayOutRow(Scratch& scratch, const BatchTripletLoss& problem, bool mine,
-                 AnchorRow<T>* row) const {
+  Worker LayOutWorker(Scratch& scratch, const BatchTripletLoss& problem,
+                      bool mine) const {
     const int64_t m = problem.m;
-    constexpr int64_t kVector = 64;  // room for a whole last vector
-    if (mine) return;
-    row->negatives = scratch.Take<T>(m + kVector);
-    row->weights = scratch.Take<T>(m + kVector);
-    if (problem.mining == Mining::kHard) return;
-    row->sorted = scratch.Take<T>(2 * m + 2);
-    row->items = scratch.Take<SortedPositive<T>>(m);
-    row->item_buffer = scratch.Take<SortedPositive<T>>(m);
+    Worker worker = {};
+    if (!dense) worker.distances = scratch.Take<T>(block_rows * stride);
+    if (mine) return worker;
+    worker.negatives = scratch.Take<T>(stride);
+    worker.weights = scratch.Take<T>(stride);
+    if (dense) worker.pack = scratch.Take<T>(kPackSize);
+    if (problem.mining == Mining::kHard) return worker;
+    worker.sorted = scratch.Take<T>(2 * m + 2);
+    worker.items = scratch.Take<SortedPositive<T>>(m);
+    worker.item_buffer = scratch.Take<SortedPositive<T>>(m);
     if (problem.mining == Mining::kSemiHard) {
-      row->best = scratch.Take<T>(m + 2);
-      row->best_index = scratch.Take<int32_t>(m + 2);
+      worker.best = scratch.Take<T>(m + 2);
+      worker.best_index = scratch.Take<int32_t>(m + 2);
     } else {
-      row->histogram = scratch.Take<int32_t>(4 * (m + 2));
+      worker.histogram = scratch.Take<int32_t>(4 * (m + 2));
     }
+    return worker;
+  }
+
+  Worker WorkerOf(const BatchTripletLoss& problem, bool mine,
+                  int worker) const {
+    Scratch scratch(workers_base + worker * worker_bytes);
+    return LayOutWorker(scratch, problem, mine);
+  }
+
+  const Operand<T>& right(const BatchTripletLoss& problem) const {
+    return problem.self ? anchors : refs;
   }
 };
 
@@ -879,7 +948,12 @@ template <typename T>
 void PreparePlan(BatchPlan<T>& plan, const BatchTripletLoss& problem,
                  const BatchTripletArrays& arrays,
                  const ParallelFor& parallel) {
-  plan.driver.Prepare(problem.dtype, arrays.anchors, arrays.refs, parallel);
+  const TileKernels<T>& tiles = Tiles(T());
+  tiles.prepare(plan.anchors, problem.dtype, arrays.anchors, nullptr, parallel);
+  if (!problem.self) {
+    tiles.prepare(plan.refs, problem.dtype, arrays.refs, plan.anchors.centre,
+                  parallel);
+  }
   plan.classes.Build(arrays.labels, problem.n, arrays.ref_labels, problem.m,
                      problem.self);
 }
@@ -920,30 +994,59 @@ void AddMinedPairs(BatchPlan<T>& plan, const BatchTripletLoss& problem,
     plan.by_ref_weight[at] = plan.pair_weight[e];
   }
   constexpr int64_t kRows = 64;
-  const double cost = kRows * 4.0 * PairCost(problem.d);
-  const Operand<T>& anchors = plan.driver.x;
-  const Operand<T>& refs = plan.driver.right();
+  const double cost = kRows * 4.0 * (static_cast<double>(problem.d) / 8 + 16);
+  const auto clear = [](const Operand<T>& operand, const GradientSums<T>& sums,
+                        int64_t row, int64_t rows) {
+    for (int64_t k = row * operand.stride; k < (row + rows) * operand.stride;
+         ++k) {
+      sums.sums[k] = 0;
+    }
+    for (int64_t i = row; i < row + rows; ++i) sums.own[i] = 0;
+  };
+  const Operand<T>& right = plan.right(problem);
   parallel(Blocks(n, kRows), cost, [&](int64_t unit, int) {
     const int64_t row = unit * kRows;
     const int64_t rows = n - row < kRows ? n - row : kRows;
-    ClearSums(anchors, plan.driver.x_sums, row, rows);
+    clear(plan.anchors, plan.anchor_sums, row, rows);
     for (int64_t i = row; i < row + rows; ++i) {
       if (plan.pair_index[2 * i] < 0) continue;
-      tiles.accumulate_pairs(anchors, refs, i, 2, plan.pair_index + 2 * i,
-                             plan.pair_weight + 2 * i, plan.driver.x_sums);
+      tiles.accumulate_pairs(plan.anchors, right, i, 2,
+                             plan.pair_index + 2 * i, plan.pair_weight + 2 * i,
+                             plan.anchor_sums);
     }
   });
   parallel(Blocks(m, kRows), cost, [&](int64_t unit, int) {
     const int64_t row = unit * kRows;
     const int64_t rows = m - row < kRows ? m - row : kRows;
-    if (!problem.self) ClearSums(refs, plan.driver.y_sums, row, rows);
+    if (!problem.self) clear(right, plan.ref_sums, row, rows);
     for (int64_t j = row; j < row + rows; ++j) {
-      tiles.accumulate_pairs(refs, anchors, j, begin[j + 1] - begin[j],
+      tiles.accumulate_pairs(right, plan.anchors, j, begin[j + 1] - begin[j],
                              plan.by_ref_anchor + begin[j],
-                             plan.by_ref_weight + begin[j],
-                             plan.driver.y_sums);
+                             plan.by_ref_weight + begin[j], plan.ref_sums);
     }
   });
+}
+
+template <typename T>
+void FinishGradients(const BatchPlan<T>& plan, const BatchTripletLoss& problem,
+                     const BatchTripletArrays& arrays, double scale,
+                     const ParallelFor& parallel) {
+  const TileKernels<T>& tiles = Tiles(T());
+  constexpr int64_t kRows = 256;
+  const double cost = kRows * (static_cast<double>(problem.d) / 4 + 8);
+  const auto finish = [&](const Operand<T>& operand,
+                          const GradientSums<T>& sums, void* gradient) {
+    parallel(Blocks(operand.n, kRows), cost, [&](int64_t unit, int) {
+      const int64_t row = unit * kRows;
+      tiles.finish_gradient(
+          operand, row, operand.n - row < kRows ? operand.n - row : kRows, sums,
+          scale, static_cast<T*>(gradient));
+    });
+  };
+  finish(plan.anchors, plan.anchor_sums, arrays.anchors_grad);
+  if (!problem.self && arrays.refs_grad != nullptr) {
+    finish(plan.refs, plan.ref_sums, arrays.refs_grad);
+  }
 }
 
 template <typename T>
@@ -955,58 +1058,125 @@ void RunBatch(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
   BatchPlan<T> plan(problem, with_gradient, false, scratch, parallel.workers);
   PreparePlan(plan, problem, arrays, parallel);
   const TileKernels<T>& tiles = Tiles(T());
-  const bool dense = plan.driver.dense;
+  const Operand<T>& right = plan.right(problem);
   const T* sample_weights = static_cast<const T*>(arrays.weights);
-  plan.driver.Run(
-      DiagonalOf(problem), parallel,
-      [&](int64_t i, T* distances, const typename RowDriver<T>::Worker& worker) {
-        AnchorRow<T> anchor = {};
-        Scratch worker_scratch(worker.own);
-        plan.LayOutRow(worker_scratch, problem, false, &anchor);
-        anchor.mining = problem.mining;
-        anchor.margin = problem.margin;
-        anchor.soft = problem.soft;
-        anchor.with_gradient = with_gradient;
-        anchor.m = m;
-        anchor.distances = distances;
-        anchor.self = SelfOf(problem, i);
-        anchor.own_class = plan.classes.of_anchor[i];
-        anchor.of_ref = plan.classes.of_ref;
-        anchor.positives = PositivesOf(plan, i, &anchor.positives_count);
-        const AnchorResult result = RunRow(anchor);
-        const double weight = sample_weights == nullptr
-                                  ? 1.0
-                                  : static_cast<double>(sample_weights[i]);
-        // A weight of zero takes a NaN anchor out as well.
-        plan.sums[i] = weight == 0 ? 0 : weight * result.sum;
-        plan.counted[i] = weight * static_cast<double>(result.counted);
-        plan.nonzero[i] = weight * static_cast<double>(result.nonzero);
-        if (dense) {
-          if (weight != 1) {
-            for (int64_t j = 0; j < m; ++j) {
-              anchor.weights[j] =
-                  weight == 0 ? T(0)
-                              : static_cast<T>(weight) * anchor.weights[j];
+  const int64_t padded_m = right.padded_n;
+  const double pair_cost = static_cast<double>(problem.d) / 8 + 4;
+  if (plan.dense) {
+    const auto clear = [&](const Operand<T>& operand,
+                           const GradientSums<T>& sums) {
+      for (int64_t k = 0; k < operand.n * operand.stride; ++k) sums.sums[k] = 0;
+      for (int64_t i = 0; i < operand.n; ++i) sums.own[i] = 0;
+    };
+    clear(plan.anchors, plan.anchor_sums);
+    if (!problem.self) clear(plan.refs, plan.ref_sums);
+  }
+  for (int64_t super = 0; super < n; super += plan.super_rows) {
+    const int64_t super_rows =
+        n - super < plan.super_rows ? n - super : plan.super_rows;
+    // Each anchor's row: distances, loss, weights, and the anchor's own part
+    // of the gradient.
+    parallel(
+        Blocks(super_rows, plan.block_rows),
+        static_cast<double>(plan.block_rows) * static_cast<double>(m) *
+            pair_cost,
+        [&](int64_t unit, int worker_number) {
+          const auto worker = plan.WorkerOf(problem, false, worker_number);
+          const int64_t row = super + unit * plan.block_rows;
+          const int64_t rows = super + super_rows - row < plan.block_rows
+                                   ? super + super_rows - row
+                                   : plan.block_rows;
+          T* distances = plan.dense
+                             ? plan.weights + (row - super) * plan.stride
+                             : worker.distances;
+          uint64_t* near =
+              plan.dense ? plan.near + (row - super) * plan.near_stride
+                         : nullptr;
+          tiles.distances(plan.anchors, right, row, rows, 0, padded_m,
+                          DiagonalOf(problem), distances, plan.stride, near,
+                          plan.near_stride);
+          for (int64_t r = 0; r < rows; ++r) {
+            const int64_t i = row + r;
+            T* distance_row = distances + r * plan.stride;
+            AnchorRow<T> anchor;
+            anchor.mining = problem.mining;
+            anchor.margin = problem.margin;
+            anchor.soft = problem.soft;
+            anchor.with_gradient = with_gradient;
+            anchor.m = m;
+            anchor.distances = distance_row;
+            anchor.self = SelfOf(problem, i);
+            anchor.own_class = plan.classes.of_anchor[i];
+            anchor.of_ref = plan.classes.of_ref;
+            anchor.positives = PositivesOf(plan, i, &anchor.positives_count);
+            anchor.negatives = worker.negatives;
+            anchor.weights = worker.weights;
+            anchor.sorted = worker.sorted;
+            anchor.items = worker.items;
+            anchor.item_buffer = worker.item_buffer;
+            anchor.histogram = worker.histogram;
+            anchor.best = worker.best;
+            anchor.best_index = worker.best_index;
+            const AnchorResult result = RunRow(anchor);
+            const double weight =
+                sample_weights == nullptr
+                    ? 1.0
+                    : static_cast<double>(sample_weights[i]);
+            // A weight of zero takes a NaN anchor out as well.
+            plan.sums[i] = weight == 0 ? 0 : weight * result.sum;
+            plan.counted[i] = weight * static_cast<double>(result.counted);
+            plan.nonzero[i] = weight * static_cast<double>(result.nonzero);
+            if (plan.dense) {
+              if (weight != 1) {
+                for (int64_t j = 0; j < m; ++j) {
+                  worker.weights[j] = weight == 0
+                                          ? T(0)
+                                          : static_cast<T>(weight) *
+                                                worker.weights[j];
+                }
+              }
+              tiles.weights_from_slopes(problem.metric, m, worker.weights,
+                                        distance_row);
+            } else if (with_gradient) {
+              const bool used = result.positive >= 0 && result.negative >= 0 &&
+                                result.slope != 0 && weight != 0;
+              const int32_t indices[2] = {result.positive, result.negative};
+              for (int side = 0; side < 2; ++side) {
+                plan.pair_index[2 * i + side] = used ? indices[side] : -1;
+                if (!used) continue;
+                const T slope = static_cast<T>(side == 0 ? weight * result.slope
+                                                         : -weight *
+                                                               result.slope);
+                T value = distance_row[indices[side]];
+                tiles.weights_from_slopes(problem.metric, 1, &slope, &value);
+                plan.pair_weight[2 * i + side] = value;
+              }
             }
           }
-          tiles.weights_from_slopes(problem.metric, m, anchor.weights,
-                                    distances);
-        } else if (with_gradient) {
-          const bool used = result.positive >= 0 && result.negative >= 0 &&
-                            result.slope != 0 && weight != 0;
-          const int32_t indices[2] = {result.positive, result.negative};
-          const double slopes[2] = {weight * result.slope,
-                                    -weight * result.slope};
-          for (int side = 0; side < 2; ++side) {
-            plan.pair_index[2 * i + side] = used ? indices[side] : -1;
-            if (!used) continue;
-            const T slope = static_cast<T>(slopes[side]);
-            T value = distances[indices[side]];
-            tiles.weights_from_slopes(problem.metric, 1, &slope, &value);
-            plan.pair_weight[2 * i + side] = value;
+          if (plan.dense) {
+            tiles.accumulate_rows(plan.anchors, right, row, rows, 0, m,
+                                  {distances, plan.stride, near,
+                                   plan.near_stride},
+                                  plan.anchor_sums, worker.pack);
           }
-        }
-      });
+        });
+    if (!plan.dense) continue;
+    // Each reference's part, from the weights of all anchors of the block.
+    constexpr int64_t kColumns = 64;
+    parallel(Blocks(m, kColumns),
+             kColumns * static_cast<double>(super_rows) * pair_cost,
+             [&](int64_t unit, int worker_number) {
+               const auto worker = plan.WorkerOf(problem, false, worker_number);
+               const int64_t column = unit * kColumns;
+               const int64_t columns =
+                   m - column < kColumns ? m - column : kColumns;
+               tiles.accumulate_columns(
+                   plan.anchors, right, super, super_rows, column, columns,
+                   {plan.weights + column, plan.stride,
+                    plan.near + column / 64, plan.near_stride},
+                   plan.ref_sums, worker.pack);
+             });
+  }
   double sum = 0, counted = 0, nonzero = 0;
   for (int64_t i = 0; i < n; ++i) {
     sum += plan.sums[i];
@@ -1024,8 +1194,8 @@ void RunBatch(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
     }
   }
   if (!with_gradient) return;
-  if (!dense) AddMinedPairs(plan, problem, parallel);
-  plan.driver.Finish(scale, arrays.anchors_grad, arrays.refs_grad, parallel);
+  if (!plan.dense) AddMinedPairs(plan, problem, parallel);
+  FinishGradients(plan, problem, arrays, scale, parallel);
 }
 
 template <typename T>
@@ -1115,28 +1285,43 @@ void RunMine(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
   BatchPlan<T> plan(problem, false, true, scratch, parallel.workers);
   int64_t* begin = scratch.Take<int64_t>(n + 1);
   PreparePlan(plan, problem, arrays, parallel);
+  const TileKernels<T>& tiles = Tiles(T());
+  const Operand<T>& right = plan.right(problem);
   int64_t* triplets = nullptr;
   // Twice over the anchors: to count, and, when there is room, to write.
   for (int pass = 0; pass < 2; ++pass) {
-    plan.driver.Run(
-        DiagonalOf(problem), parallel,
-        [&](int64_t i, const T* distances,
-            const typename RowDriver<T>::Worker&) {
-          if (pass == 0) {
-            int64_t count = 0;
-            ForEachTriplet(problem, plan, i, distances,
-                           [&](int64_t, int64_t) { ++count; });
-            begin[i + 1] = count;
-            return;
+    parallel(
+        Blocks(n, plan.block_rows),
+        static_cast<double>(plan.block_rows) *
+            static_cast<double>(problem.m) *
+            (static_cast<double>(problem.d) / 8 + 16),
+        [&](int64_t unit, int worker_number) {
+          const auto worker = plan.WorkerOf(problem, true, worker_number);
+          const int64_t row = unit * plan.block_rows;
+          const int64_t rows =
+              n - row < plan.block_rows ? n - row : plan.block_rows;
+          tiles.distances(plan.anchors, right, row, rows, 0, right.padded_n,
+                          DiagonalOf(problem), worker.distances, plan.stride,
+                          nullptr, 0);
+          for (int64_t r = 0; r < rows; ++r) {
+            const int64_t i = row + r;
+            const T* distances = worker.distances + r * plan.stride;
+            if (pass == 0) {
+              int64_t count = 0;
+              ForEachTriplet(problem, plan, i, distances,
+                             [&](int64_t, int64_t) { ++count; });
+              begin[i + 1] = count;
+            } else {
+              int64_t* out = triplets + 3 * begin[i];
+              ForEachTriplet(problem, plan, i, distances,
+                             [&](int64_t p, int64_t q) {
+                               out[0] = i;
+                               out[1] = p;
+                               out[2] = q;
+                               out += 3;
+                             });
+            }
           }
-          int64_t* out = triplets + 3 * begin[i];
-          ForEachTriplet(problem, plan, i, distances,
-                         [&](int64_t p, int64_t q) {
-                           out[0] = i;
-                           out[1] = p;
-                           out[2] = q;
-                           out += 3;
-                         });
         });
     if (pass == 1) break;
     begin[0] = 0;
