@@ -1,7 +1,6 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
-#include <pybind11/stl.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -299,7 +298,8 @@ void ReadOptions(const std::string& dtype, const std::string& metric,
                  const std::string& margin, Problem* problem) {
   problem->dtype = ParseDType(dtype);
   Raise(ParseMetric(metric.c_str(), &problem->metric));
-  Raise(ParseMargin(margin.c_str(), &problem->margin, &problem->soft));
+  Raise(
+      ParseMargin("margin", margin.c_str(), &problem->margin, &problem->soft));
 }
 
 const void* BindWeights(const std::optional<py::array>& weights, DType dtype,

@@ -15,11 +15,13 @@
 //   struct Family {
 //     using Problem = ...;  // sizes and options: dtype, metric, reduction ...
 //     using Arrays = ...;   // pointers: weights, loss, gradients ...
-//     // Which inputs have gradients, and which is sample_weight, the last of
-//     // the loss op.
+//     // Which inputs have gradients, how many the loss op has, and which is
+//     // sample_weight; kNoWeight for a loss that is always a scalar, and has
+//     // neither weights nor a reduction.
 //     static constexpr int kPoints[] = ...;
+//     static constexpr int kInputs = ...;
 //     static constexpr int kWeight = ...;
-//     // The attributes that only this family has.
+//     // The family's attributes: all but T, Acc, reduction and weighted.
 //     template <typename Context>
 //     static absl::Status ReadAttributes(Context*, Problem*);
 //     // What shapes the inputs have to have; see ShapeMatcher.
@@ -40,24 +42,29 @@
 // and `Check(Problem)`, from the family's contract. The letter n stands for the
 // number of weights, and of losses that are not reduced.
 //
-//   LossOp      points, ..., sample_weight -> loss, a gradient per point
-//   LossGradOp  points, ..., sample_weight, upstream, a cached gradient per
-//               point -> a gradient per point
+//   LossOp      inputs -> loss, a gradient per point
+//   LossGradOp  inputs, upstream, a cached gradient per point -> a gradient per
+//               point
 //
 // With the attribute `with_gradient`, LossOp makes the gradient in the same
 // pass, in the compute type and not scaled yet. LossGradOp has `cached` then,
-// and only scales it; otherwise it makes the gradient itself.
+// and only scales it; otherwise it makes the gradient itself. It leaves in its
+// point's own type.
 
 namespace tf_pairwise {
 
-// The attributes and the input that all losses share.
-#define TF_PAIRWISE_LOSS_ATTRS          \
-  .Attr(TF_PAIRWISE_ATTR_T)             \
-      .Attr(TF_PAIRWISE_ATTR_ACC)       \
-      .Attr(TF_PAIRWISE_ATTR_METRIC)    \
-      .Attr(TF_PAIRWISE_ATTR_REDUCTION) \
-      .Attr("margin: string")           \
+// The attributes that the losses of distances share.
+#define TF_PAIRWISE_LOSS_ATTRS_OF(reduction) \
+  .Attr(TF_PAIRWISE_ATTR_T)                  \
+      .Attr(TF_PAIRWISE_ATTR_ACC)            \
+      .Attr(TF_PAIRWISE_ATTR_METRIC)         \
+      .Attr(reduction)                       \
+      .Attr("margin: string")                \
       .Attr("weighted: bool")
+#define TF_PAIRWISE_LOSS_ATTRS \
+  TF_PAIRWISE_LOSS_ATTRS_OF(TF_PAIRWISE_ATTR_REDUCTION)
+
+constexpr int kNoWeight = -1;
 
 // ---- on the CPU ----
 
@@ -83,10 +90,51 @@ void MultiplyWeights(const Tensor* weights, const Tensor& upstream,
 template <typename Family>
 constexpr int kGradients = std::size(Family::kPoints);
 
+template <typename Family>
+constexpr bool kWeighted = Family::kWeight != kNoWeight;
+
+template <typename Family>
+bool IsReduced(const typename Family::Problem& problem) {
+  if constexpr (kWeighted<Family>) {
+    return problem.reduction != Reduction::kNone;
+  } else {
+    return true;
+  }
+}
+
 // The shape of the loss, and of the gradient that comes in for it.
-template <typename Problem>
-const char* LossPattern(const Problem& problem) {
-  return problem.reduction == Reduction::kNone ? "n" : "";
+template <typename Family>
+const char* LossPattern(const typename Family::Problem& problem) {
+  return IsReduced<Family>(problem) ? "" : "n";
+}
+
+// `Context` is an OpKernelConstruction or an InferenceContext.
+template <typename Context>
+absl::Status ReadMargin(Context* context, const char* attribute, double* margin,
+                        bool* soft = nullptr) {
+  std::string text;
+  TF_PAIRWISE_TF_RETURN_IF_ERROR(context->GetAttr(attribute, &text));
+  return ToAbsl(ParseMargin(attribute, text.c_str(), margin, soft));
+}
+
+template <typename Family, typename Context>
+absl::Status ReadReduction(Context* context,
+                           typename Family::Problem* problem) {
+  if constexpr (kWeighted<Family>) {
+    return ReadName(context, "reduction", ParseReduction, &problem->reduction);
+  } else {
+    return absl::OkStatus();
+  }
+}
+
+template <typename Family, typename Context>
+absl::Status ReadWeighted(Context* context, bool* weighted) {
+  *weighted = false;
+  if constexpr (kWeighted<Family>) {
+    return context->GetAttr("weighted", weighted);
+  } else {
+    return absl::OkStatus();
+  }
 }
 
 // The name of the weights and their shape. A family whose weights are others has
@@ -107,12 +155,6 @@ absl::Status ReadProblem(OpKernelConstruction* construction,
   tensorflow::DataType type;
   TF_PAIRWISE_TF_RETURN_IF_ERROR(construction->GetAttr("T", &type));
   problem->dtype = ToDType(type);
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(
-      ReadName(construction, "metric", ParseMetric, &problem->metric));
-  std::string margin;
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(construction->GetAttr("margin", &margin));
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(
-      ToAbsl(ParseMargin(margin.c_str(), &problem->margin, &problem->soft)));
   return Family::ReadAttributes(construction, problem);
 }
 
@@ -126,8 +168,7 @@ absl::Status ReadLoss(OpKernelConstruction* construction,
     return absl::InvalidArgumentError(
         "Acc: expected double where T is double, else float");
   }
-  return ReadName(construction, "reduction", ParseReduction,
-                  &problem->reduction);
+  return ReadReduction<Family>(construction, problem);
 }
 
 // Matches the shapes of a loss's inputs, sample_weight included.
@@ -149,7 +190,9 @@ absl::Status BindLoss(OpKernelContext* context, bool weighted,
       MatchLoss<Family>(*problem, weighted, KernelInputs{context}, match)));
   TF_PAIRWISE_TF_RETURN_IF_ERROR(
       Family::Bind(context, *match, problem, arrays));
-  if (weighted) arrays->weights = Data(context->input(Family::kWeight));
+  if constexpr (kWeighted<Family>) {
+    if (weighted) arrays->weights = Data(context->input(Family::kWeight));
+  }
   return ToAbsl(Check(*problem));
 }
 
@@ -171,11 +214,12 @@ class LossOp : public tensorflow::OpKernel {
  public:
   explicit LossOp(OpKernelConstruction* construction) : OpKernel(construction) {
     OP_REQUIRES_OK(construction, ReadLoss<Family>(construction, &problem_));
-    OP_REQUIRES_OK(construction, construction->GetAttr("weighted", &weighted_));
+    OP_REQUIRES_OK(construction,
+                   ReadWeighted<Family>(construction, &weighted_));
     OP_REQUIRES_OK(construction,
                    construction->GetAttr("with_gradient", &with_gradient_));
     OP_REQUIRES(
-        construction, !with_gradient_ || problem_.reduction != Reduction::kNone,
+        construction, !with_gradient_ || IsReduced<Family>(problem_),
         absl::InvalidArgumentError(
             "with_gradient: got true, expected false where reduction is "
             "none"));
@@ -188,8 +232,9 @@ class LossOp : public tensorflow::OpKernel {
     OP_REQUIRES_OK(context, BindLoss<Family>(context, weighted_, &match,
                                              &problem, &arrays));
     Tensor* loss;
-    OP_REQUIRES_OK(context,
-                   Allocate(context, 0, match(LossPattern(problem)), &loss));
+    OP_REQUIRES_OK(
+        context,
+        Allocate(context, 0, match(LossPattern<Family>(problem)), &loss));
     arrays.loss = Data(loss);
     for (int i = 0; i < kGradients<Family>; ++i) {
       const bool made = with_gradient_ && Family::HasGradient(problem, i);
@@ -215,13 +260,14 @@ class LossOp : public tensorflow::OpKernel {
 template <typename Family, typename Device>
 class LossGradOp : public tensorflow::OpKernel {
  public:
-  static constexpr int kUpstream = Family::kWeight + 1;
-  static constexpr int kCached = Family::kWeight + 2;
+  static constexpr int kUpstream = Family::kInputs;
+  static constexpr int kCached = Family::kInputs + 1;
 
   explicit LossGradOp(OpKernelConstruction* construction)
       : OpKernel(construction) {
     OP_REQUIRES_OK(construction, ReadLoss<Family>(construction, &problem_));
-    OP_REQUIRES_OK(construction, construction->GetAttr("weighted", &weighted_));
+    OP_REQUIRES_OK(construction,
+                   ReadWeighted<Family>(construction, &weighted_));
     OP_REQUIRES_OK(construction, construction->GetAttr("cached", &cached_));
   }
 
@@ -234,7 +280,7 @@ class LossGradOp : public tensorflow::OpKernel {
     OP_REQUIRES_OK(
         context,
         ToAbsl(match("upstream", ToShape(context->input(kUpstream).shape()),
-                     LossPattern(problem))));
+                     LossPattern<Family>(problem))));
     for (int i = 0; i < kGradients<Family>; ++i) {
       if (Family::HasGradient(problem, i)) continue;
       Tensor* empty;
@@ -252,8 +298,12 @@ class LossGradOp : public tensorflow::OpKernel {
   using Arrays = typename Family::Arrays;
 
   // Gradients are made in the compute type, and leave in the points' own.
-  static bool SameType(const Problem& problem) {
-    return SizeOf(problem.dtype) == SizeOfCompute(problem.dtype);
+  static DType PointType(OpKernelContext* context, int i) {
+    return ToDType(context->input(Family::kPoints[i]).dtype());
+  }
+
+  static bool SameType(DType dtype) {
+    return SizeOf(dtype) == SizeOfCompute(dtype);
   }
 
   absl::Status ScaleCached(OpKernelContext* context, const Device& device,
@@ -263,22 +313,23 @@ class LossGradOp : public tensorflow::OpKernel {
       if (!Family::HasGradient(problem, i)) continue;
       const Tensor& cached = context->input(kCached + i);
       const TensorShape& shape = context->input(Family::kPoints[i]).shape();
+      const DType dtype = PointType(context, i);
       if (cached.shape() != shape) {
         return absl::InvalidArgumentError(
             "cached: got a gradient of another shape than its input, expected "
             "an output of the loss op with with_gradient");
       }
-      if (SameType(problem) && scale == 1.0) {
+      if (SameType(dtype) && scale == 1.0) {
         context->set_output(i, cached);
         continue;
       }
       Tensor* gradient;
       TF_PAIRWISE_TF_RETURN_IF_ERROR(
-          SameType(problem) ? context->forward_input_or_allocate_output(
-                                  {kCached + i}, i, shape, &gradient)
-                            : context->allocate_output(i, shape, &gradient));
-      ScaleCpu(problem.dtype, shape.num_elements(), Data(cached), scale,
-               Data(gradient), device.launcher());
+          SameType(dtype) ? context->forward_input_or_allocate_output(
+                                {kCached + i}, i, shape, &gradient)
+                          : context->allocate_output(i, shape, &gradient));
+      ScaleCpu(dtype, shape.num_elements(), Data(cached), scale, Data(gradient),
+               device.launcher());
     }
     return absl::OkStatus();
   }
@@ -289,7 +340,9 @@ class LossGradOp : public tensorflow::OpKernel {
     const Tensor& upstream = context->input(kUpstream);
     double scale = 1.0;
     Tensor weights;
-    if (problem.reduction == Reduction::kNone) {
+    if (IsReduced<Family>(problem)) {
+      scale = ToDouble(upstream);
+    } else if constexpr (kWeighted<Family>) {
       TF_PAIRWISE_TF_RETURN_IF_ERROR(
           context->allocate_temp(upstream.dtype(), upstream.shape(), &weights));
       const Tensor* given =
@@ -300,8 +353,6 @@ class LossGradOp : public tensorflow::OpKernel {
         MultiplyWeights<float>(given, upstream, &weights);
       }
       arrays.weights = Data(weights);
-    } else {
-      scale = ToDouble(upstream);
     }
 
     Tensor* outputs[kGradients<Family>];
@@ -311,7 +362,7 @@ class LossGradOp : public tensorflow::OpKernel {
       const TensorShape& shape = context->input(Family::kPoints[i]).shape();
       TF_PAIRWISE_TF_RETURN_IF_ERROR(
           context->allocate_output(i, shape, &outputs[i]));
-      if (SameType(problem)) {
+      if (SameType(PointType(context, i))) {
         gradients[i] = *outputs[i];
       } else {
         TF_PAIRWISE_TF_RETURN_IF_ERROR(
@@ -324,9 +375,10 @@ class LossGradOp : public tensorflow::OpKernel {
 
     for (int i = 0; i < kGradients<Family>; ++i) {
       if (!Family::HasGradient(problem, i)) continue;
-      if (SameType(problem) && scale == 1.0) continue;
-      ScaleCpu(problem.dtype, gradients[i].NumElements(), Data(gradients[i]),
-               scale, Data(outputs[i]), device.launcher());
+      const DType dtype = PointType(context, i);
+      if (SameType(dtype) && scale == 1.0) continue;
+      ScaleCpu(dtype, gradients[i].NumElements(), Data(gradients[i]), scale,
+               Data(outputs[i]), device.launcher());
     }
     return absl::OkStatus();
   }
@@ -342,10 +394,9 @@ template <typename Family>
 absl::Status MatchLossShapes(InferenceContext* context, ShapeMatcher* match,
                              typename Family::Problem* problem) {
   TF_PAIRWISE_TF_RETURN_IF_ERROR(Family::ReadAttributes(context, problem));
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(
-      ReadName(context, "reduction", ParseReduction, &problem->reduction));
+  TF_PAIRWISE_TF_RETURN_IF_ERROR(ReadReduction<Family>(context, problem));
   bool weighted;
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(context->GetAttr("weighted", &weighted));
+  TF_PAIRWISE_TF_RETURN_IF_ERROR(ReadWeighted<Family>(context, &weighted));
   return ToAbsl(
       MatchLoss<Family>(*problem, weighted, InferenceInputs{context}, match));
 }
@@ -372,7 +423,8 @@ absl::Status LossShape(InferenceContext* context) {
   bool with_gradient;
   TF_PAIRWISE_TF_RETURN_IF_ERROR(
       context->GetAttr("with_gradient", &with_gradient));
-  context->set_output(0, ToHandle(context, match(LossPattern(problem))));
+  context->set_output(0,
+                      ToHandle(context, match(LossPattern<Family>(problem))));
   SetGradientShapes<Family>(context, problem, with_gradient, 1);
   return absl::OkStatus();
 }
@@ -384,8 +436,8 @@ absl::Status LossGradShape(InferenceContext* context) {
   TF_PAIRWISE_TF_RETURN_IF_ERROR(
       MatchLossShapes<Family>(context, &match, &problem));
   TF_PAIRWISE_TF_RETURN_IF_ERROR(ToAbsl(
-      match("upstream", ToShape(context, context->input(Family::kWeight + 1)),
-            LossPattern(problem))));
+      match("upstream", ToShape(context, context->input(Family::kInputs)),
+            LossPattern<Family>(problem))));
   SetGradientShapes<Family>(context, problem, /*made=*/true, 0);
   return absl::OkStatus();
 }

@@ -10,17 +10,20 @@
 namespace tf_pairwise {
 
 // A margin travels as text, because TensorFlow's float attributes are float32
-// and would round it: "soft", or Python's repr of a double. Not strtod, which
-// reads a decimal comma in some locales.
-inline Status ParseMargin(const char* text, double* margin, bool* soft) {
+// and would round it: Python's repr of a double or, where there is a soft one,
+// "soft". Not strtod, which reads a decimal comma in some locales.
+inline Status ParseMargin(const char* argument, const char* text,
+                          double* margin, bool* soft = nullptr) {
   *margin = 0;
-  *soft = std::strcmp(text, "soft") == 0;
-  if (*soft) return Ok();
+  if (soft != nullptr) {
+    *soft = std::strcmp(text, "soft") == 0;
+    if (*soft) return Ok();
+  }
   const char* end = text + std::strlen(text);
   const std::from_chars_result result = std::from_chars(text, end, *margin);
   if (result.ec != std::errc() || result.ptr != end) {
-    return InvalidArgument("margin: got \"%s\", expected a number or \"soft\"",
-                           text);
+    return InvalidArgument("%s: got \"%s\", expected a number%s", argument,
+                           text, soft != nullptr ? " or \"soft\"" : "");
   }
   return Ok();
 }

@@ -17,10 +17,15 @@ struct TripletFamily {
   using Problem = TripletLoss;
   using Arrays = TripletArrays;
   static constexpr int kPoints[] = {0, 1, 2};
+  static constexpr int kInputs = 4;
   static constexpr int kWeight = 3;
 
   template <typename Context>
   static absl::Status ReadAttributes(Context* context, Problem* problem) {
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadName(context, "metric", ParseMetric, &problem->metric));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadMargin(context, "margin", &problem->margin, &problem->soft));
     return context->GetAttr("swap", &problem->swap);
   }
 
@@ -65,11 +70,23 @@ struct TripletFamily {
 struct BatchTripletFamily {
   using Problem = BatchTripletLoss;
   using Arrays = BatchTripletArrays;
-  enum { kEmbeddings, kLabels, kRefs, kRefLabels, kSelfOffset, kWeight };
+  enum {
+    kEmbeddings,
+    kLabels,
+    kRefs,
+    kRefLabels,
+    kSelfOffset,
+    kWeight,
+    kInputs
+  };
   static constexpr int kPoints[] = {kEmbeddings, kRefs};
 
   template <typename Context>
   static absl::Status ReadAttributes(Context* context, Problem* problem) {
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadName(context, "metric", ParseMetric, &problem->metric));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadMargin(context, "margin", &problem->margin, &problem->soft));
     TF_PAIRWISE_TF_RETURN_IF_ERROR(context->GetAttr("self", &problem->self));
     return ReadName(context, "mining", ParseMining, &problem->mining);
   }
