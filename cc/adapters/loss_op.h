@@ -103,9 +103,9 @@ bool IsReduced(const typename Family::Problem& problem) {
 }
 
 // The shape of the loss, and of the gradient that comes in for it.
-template <typename Family>
-const char* LossPattern(const typename Family::Problem& problem) {
-  return IsReduced<Family>(problem) ? "" : "n";
+template <typename Problem>
+const char* LossPattern(const Problem& problem) {
+  return problem.reduction == Reduction::kNone ? "n" : "";
 }
 
 // `Context` is an OpKernelConstruction or an InferenceContext.
@@ -137,8 +137,8 @@ absl::Status ReadWeighted(Context* context, bool* weighted) {
   }
 }
 
-// The name of the weights and their shape. A family whose weights are others has
-// overloads for its problem, as it may have of LossPattern.
+// The name of the weights and their shape. A family whose weights are others
+// has overloads for its problem, as it may have of LossPattern.
 template <typename Problem>
 const char* WeightName(const Problem&) {
   return "sample_weight";
@@ -232,9 +232,8 @@ class LossOp : public tensorflow::OpKernel {
     OP_REQUIRES_OK(context, BindLoss<Family>(context, weighted_, &match,
                                              &problem, &arrays));
     Tensor* loss;
-    OP_REQUIRES_OK(
-        context,
-        Allocate(context, 0, match(LossPattern<Family>(problem)), &loss));
+    OP_REQUIRES_OK(context,
+                   Allocate(context, 0, match(LossPattern(problem)), &loss));
     arrays.loss = Data(loss);
     for (int i = 0; i < kGradients<Family>; ++i) {
       const bool made = with_gradient_ && Family::HasGradient(problem, i);
@@ -280,7 +279,7 @@ class LossGradOp : public tensorflow::OpKernel {
     OP_REQUIRES_OK(
         context,
         ToAbsl(match("upstream", ToShape(context->input(kUpstream).shape()),
-                     LossPattern<Family>(problem))));
+                     LossPattern(problem))));
     for (int i = 0; i < kGradients<Family>; ++i) {
       if (Family::HasGradient(problem, i)) continue;
       Tensor* empty;
@@ -423,8 +422,7 @@ absl::Status LossShape(InferenceContext* context) {
   bool with_gradient;
   TF_PAIRWISE_TF_RETURN_IF_ERROR(
       context->GetAttr("with_gradient", &with_gradient));
-  context->set_output(0,
-                      ToHandle(context, match(LossPattern<Family>(problem))));
+  context->set_output(0, ToHandle(context, match(LossPattern(problem))));
   SetGradientShapes<Family>(context, problem, with_gradient, 1);
   return absl::OkStatus();
 }
@@ -437,7 +435,7 @@ absl::Status LossGradShape(InferenceContext* context) {
       MatchLossShapes<Family>(context, &match, &problem));
   TF_PAIRWISE_TF_RETURN_IF_ERROR(ToAbsl(
       match("upstream", ToShape(context, context->input(Family::kInputs)),
-            LossPattern<Family>(problem))));
+            LossPattern(problem))));
   SetGradientShapes<Family>(context, problem, /*made=*/true, 0);
   return absl::OkStatus();
 }

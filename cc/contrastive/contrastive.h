@@ -103,6 +103,15 @@ enum class SoftmaxKind : int32_t {
   kSigmoid,      // SigLIP: -log sigmoid(z (scale s + bias))
 };
 
+inline Status ParseSoftmaxKind(const char* name, SoftmaxKind* kind) {
+  static constexpr NamedValue<SoftmaxKind> kTable[] = {
+      {"info_nce", SoftmaxKind::kInfoNce},
+      {"supervised", SoftmaxKind::kSupervised},
+      {"nt_xent", SoftmaxKind::kNtXent},
+      {"sigmoid", SoftmaxKind::kSigmoid}};
+  return ParseName("kind", name, kTable, kind);
+}
+
 struct SoftmaxLoss {
   DType dtype = DType::kFloat32;
   SoftmaxKind kind = SoftmaxKind::kInfoNce;
