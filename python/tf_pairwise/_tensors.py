@@ -51,11 +51,12 @@ def weights(value, dtype):
 
 def self_offset(value):
     """self_offset as an int64 scalar, -1 for none."""
-    if tf.is_tensor(value):
-        if not value.dtype.is_integer:
-            raise TypeError(f"self_offset: got {value.dtype.name}, expected an integer type")
-        return tf.cast(value, tf.int64)
-    return constant(_arguments.self_offset(value), tf.int64)
+    # tf.is_tensor of what is not one takes as long as an op.
+    if value is None or isinstance(value, int) or not tf.is_tensor(value):
+        return constant(_arguments.self_offset(value), tf.int64)
+    if not value.dtype.is_integer:
+        raise TypeError(f"self_offset: got {value.dtype.name}, expected an integer type")
+    return tf.cast(value, tf.int64)
 
 
 _constants = {}

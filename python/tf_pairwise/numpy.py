@@ -10,8 +10,8 @@ are copied. Errors are ValueError and TypeError.
     >>> import numpy as np
     >>> from tf_pairwise import numpy as tpn
     >>> x = np.array([[0.0], [2.0], [3.0], [7.0]], np.float32)
-    >>> tpn.batch_triplet_loss(x, np.array([0, 0, 1, 1]), 0.5, mining="hard")
-    np.float32(1.25)
+    >>> float(tpn.batch_triplet_loss(x, np.array([0, 0, 1, 1]), 0.5, mining="hard"))
+    1.25
 """
 
 import functools

@@ -47,7 +47,7 @@ def triplet_loss(
       tf.errors.InvalidArgumentError: shapes that do not go together.
 
     Example:
-      >>> tpw.triplet_loss([[0.0, 0.0]], [[0.0, 1.0]], [[1.0, 1.0]], margin=1.5).numpy()
+      >>> float(tpw.triplet_loss([[0.0, 0.0]], [[0.0, 1.0]], [[1.0, 1.0]], margin=1.5))
       0.5
     """
     _arguments.one_of("metric", metric, _arguments.METRICS)
@@ -141,7 +141,7 @@ def batch_triplet_loss(
 
     Example:
       >>> x = tf.constant([[0.0], [2.0], [3.0], [7.0]])
-      >>> tpw.batch_triplet_loss(x, [0, 0, 1, 1], margin=0.5, mining="hard").numpy()
+      >>> float(tpw.batch_triplet_loss(x, [0, 0, 1, 1], margin=0.5, mining="hard"))
       1.25
     """
     _arguments.one_of("mining", mining, _arguments.MININGS)
