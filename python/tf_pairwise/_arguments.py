@@ -7,6 +7,7 @@ METRICS = ("euclidean", "squared_euclidean", "cosine", "manhattan", "dot")
 MININGS = ("all", "hard", "semi_hard", "semi_hard_all", "hard_all")
 SOFT_MININGS = ("all", "hard", "semi_hard")
 REDUCTIONS = ("none", "sum", "mean", "mean_nonzero")
+BATCH_CONTRASTIVE_REDUCTIONS = (*REDUCTIONS, "balanced_mean")
 
 
 def one_of(name, value, allowed):
@@ -35,6 +36,18 @@ def margin(value, mining="all"):
     return repr(number)
 
 
+def number(name, value, least=-math.inf, above=-math.inf):
+    """`value` as a float: a finite Python number, `least` or more, and more than `above`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}: got {value!r}, expected a Python number")
+    number = float(value)
+    if not math.isfinite(number) or number < least or number <= above:
+        bound = f", {least} or more" if math.isfinite(least) else ""
+        bound += f", more than {above}" if math.isfinite(above) else ""
+        raise ValueError(f"{name}: got {value!r}, expected a finite number{bound}")
+    return number
+
+
 def references(ref_embeddings, ref_labels, self_offset):
     """Whether there are references; they come with their labels or not at all."""
     if (ref_embeddings is None) != (ref_labels is None):
@@ -58,4 +71,13 @@ def self_offset(value):
         raise TypeError(f"self_offset: got {value!r}, expected an integer or None")
     if value < 0:
         raise ValueError(f"self_offset: got {value!r}, expected 0 or more, or None")
+    return int(value)
+
+
+def similar_label(value):
+    """The label of similar pairs: a Python integer, or a bool for labels that are bools."""
+    if not isinstance(value, numbers.Integral):
+        raise TypeError(f"similar_label: got {value!r}, expected a Python integer")
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"similar_label: got {value!r}, expected an integer of 64 bits")
     return int(value)

@@ -5,13 +5,27 @@ Each function here has the name, the arguments and the results of its fused coun
 fused kernels exist to avoid, and its gradient is what TensorFlow's autodiff makes of it.
 """
 
+from tf_pairwise.reference.contrastive import (
+    batch_contrastive_loss,
+    contrastive_loss,
+    info_nce_loss,
+    nt_xent_loss,
+    sigmoid_contrastive_loss,
+    supervised_contrastive_loss,
+)
 from tf_pairwise.reference.distance import paired_distance, pairwise_distance
 from tf_pairwise.reference.triplet import batch_triplet_loss, mine_triplets, triplet_loss
 
 __all__ = [
+    "batch_contrastive_loss",
     "batch_triplet_loss",
+    "contrastive_loss",
+    "info_nce_loss",
     "mine_triplets",
+    "nt_xent_loss",
     "paired_distance",
     "pairwise_distance",
+    "sigmoid_contrastive_loss",
+    "supervised_contrastive_loss",
     "triplet_loss",
 ]
