@@ -97,10 +97,10 @@ TF_PAIRWISE_EXPORT Status BatchContrastiveLossCpu(
 // ---- losses over the dot products of a batch ----
 
 enum class SoftmaxKind : int32_t {
-  kInfoNce,      // row i's positive is column i
-  kSupervised,   // SupCon "out": mean over positives of -log soft-max
-  kNtXent,       // per positive: -log(e_ip / (e_ip + sum of negatives))
-  kSigmoid,      // SigLIP: -log sigmoid(z (scale s + bias))
+  kInfoNce,     // row i's positive is column i
+  kSupervised,  // SupCon "out": mean over positives of -log soft-max
+  kNtXent,      // per positive: -log(e_ip / (e_ip + sum of negatives))
+  kSigmoid,     // SigLIP: -log sigmoid(z (scale s + bias))
 };
 
 inline Status ParseSoftmaxKind(const char* name, SoftmaxKind* kind) {

@@ -15,12 +15,12 @@ template <typename Lane>
 struct Classes {
   static constexpr Lane kNone = -1;
 
-  Lane* of_anchor = nullptr;    // [n]; kNone where no reference has the label
-  Lane* of_ref = nullptr;       // [m]
-  int32_t* begin = nullptr;     // [classes + 1], into members
-  int32_t* members = nullptr;   // [m], references by class, then by index
-  int64_t count = 0;            // of classes
-  int64_t largest = 0;          // members of the largest class
+  Lane* of_anchor = nullptr;   // [n]; kNone where no reference has the label
+  Lane* of_ref = nullptr;      // [m]
+  int32_t* begin = nullptr;    // [classes + 1], into members
+  int32_t* members = nullptr;  // [m], references by class, then by index
+  int64_t count = 0;           // of classes
+  int64_t largest = 0;         // members of the largest class
 
   struct Item {
     int64_t label;
@@ -46,9 +46,8 @@ struct Classes {
     for (int64_t j = 0; j < m; ++j) {
       items[j] = {refs[j], static_cast<int32_t>(j)};
     }
-    MergeSort(items, buffer, m, [](const Item& a, const Item& b) {
-      return a.label < b.label;
-    });
+    MergeSort(items, buffer, m,
+              [](const Item& a, const Item& b) { return a.label < b.label; });
     count = 0;
     largest = 0;
     for (int64_t j = 0; j < m; ++j) {

@@ -27,7 +27,8 @@ Status ParseName(const char* argument, const char* name,
       return Ok();
     }
     if (expected[0] != 0) {
-      std::strncat(expected, ", ", sizeof(expected) - std::strlen(expected) - 1);
+      std::strncat(expected, ", ",
+                   sizeof(expected) - std::strlen(expected) - 1);
     }
     std::strncat(expected, entry.name,
                  sizeof(expected) - std::strlen(expected) - 1);

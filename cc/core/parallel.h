@@ -14,8 +14,7 @@ struct ParallelFor {
   // [0, units) once, and returns when all have returned. `worker` is in
   // [0, workers) and no two calls that run at the same time share it.
   // `cost` is a unit's rough cost in CPU cycles.
-  using Body = void (*)(void* argument, int64_t begin, int64_t end,
-                        int worker);
+  using Body = void (*)(void* argument, int64_t begin, int64_t end, int worker);
   void (*run)(void* context, int64_t units, double cost, Body body,
               void* argument) = nullptr;
   void* context = nullptr;

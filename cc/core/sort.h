@@ -19,7 +19,8 @@ inline __attribute__((always_inline)) void MergeSort(Item* items, Item* buffer,
     for (int64_t i = begin + 1; i < end; ++i) {
       const Item item = items[i];
       int64_t j = i;
-      for (; j > begin && less(item, items[j - 1]); --j) items[j] = items[j - 1];
+      for (; j > begin && less(item, items[j - 1]); --j)
+        items[j] = items[j - 1];
       items[j] = item;
     }
   }

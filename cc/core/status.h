@@ -35,10 +35,10 @@ __attribute__((format(printf, 1, 2))) inline Status InvalidArgument(
   return status;
 }
 
-#define TF_PAIRWISE_RETURN_IF_ERROR(expression)            \
-  do {                                                     \
-    const ::tf_pairwise::Status status_ = (expression);    \
-    if (!status_.ok()) return status_;                     \
+#define TF_PAIRWISE_RETURN_IF_ERROR(expression)         \
+  do {                                                  \
+    const ::tf_pairwise::Status status_ = (expression); \
+    if (!status_.ok()) return status_;                  \
   } while (false)
 
 }  // namespace tf_pairwise

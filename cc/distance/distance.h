@@ -89,10 +89,11 @@ TF_PAIRWISE_EXPORT Status PairedDistanceCpu(const PairedDistance& problem,
                                             const ParallelFor& parallel);
 
 // x_grad, y_grad [n, d] of sum(upstream * distances).
-TF_PAIRWISE_EXPORT Status PairedDistanceGradCpu(
-    const PairedDistance& problem, const void* x, const void* y,
-    const void* upstream, void* x_grad, void* y_grad,
-    const ParallelFor& parallel);
+TF_PAIRWISE_EXPORT Status PairedDistanceGradCpu(const PairedDistance& problem,
+                                                const void* x, const void* y,
+                                                const void* upstream,
+                                                void* x_grad, void* y_grad,
+                                                const ParallelFor& parallel);
 
 // The gradient of sum(u * x_grad) + sum(w * y_grad) with respect to upstream
 // [n], x and y [n, d].

@@ -1,9 +1,8 @@
-#include "distance/distance.h"
-
 #include <cmath>
 #include <type_traits>
 
 #include "core/scratch.h"
+#include "distance/distance.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "distance/distance_cpu.cc"
@@ -11,7 +10,7 @@
 // After targets.h, so that they are seen once per target.
 #include "simd/direct-inl.h"
 #include "simd/dispatch.h"
-#include "simd/tile.h"
+#include "simd/driver.h"
 
 #ifndef TF_PAIRWISE_DISTANCE_CPU_ONCE_
 #define TF_PAIRWISE_DISTANCE_CPU_ONCE_
@@ -23,9 +22,8 @@ struct DistanceKernels {
   void (*build_weights)(const PairwiseDistance& problem, int64_t row,
                         int64_t rows, int64_t column, int64_t columns,
                         const void* distances, const void* upstream,
-                        const void* x_terms, const void* y_terms,
-                        void* weights, int64_t stride, uint64_t* near,
-                        int64_t near_stride);
+                        const void* x_terms, const void* y_terms, void* weights,
+                        int64_t stride, uint64_t* near, int64_t near_stride);
   void (*transpose)(int64_t rows, int64_t columns, const void* from,
                     int64_t from_stride, void* to, int64_t to_stride,
                     bool wide);
@@ -37,9 +35,9 @@ struct DistanceKernels {
   void (*second_store)(DType dtype, int64_t d, const void* sums, void* out);
   void (*paired)(const PairedDistance& problem, int64_t begin, int64_t end,
                  const void* x, const void* y, void* distances);
-  void (*paired_grad)(const PairedDistance& problem, int64_t begin,
-                      int64_t end, const void* x, const void* y,
-                      const void* upstream, void* x_grad, void* y_grad);
+  void (*paired_grad)(const PairedDistance& problem, int64_t begin, int64_t end,
+                      const void* x, const void* y, const void* upstream,
+                      void* x_grad, void* y_grad);
   void (*paired_second)(const PairedDistance& problem, int64_t begin,
                         int64_t end, const void* x, const void* y,
                         const void* upstream, const void* u, const void* w,
@@ -69,10 +67,9 @@ void BuildWeightsOf(const PairwiseDistance& problem, int64_t row, int64_t rows,
   using T = Compute<S>;
   const Tag<T> tag;
   const bool l2 = IsDifferenceL2(problem.metric);
-  const T part = static_cast<T>((sizeof(T) == 4 ? 1e-3 : 1e-5) *
-                                std::sqrt(problem.d < 16
-                                              ? 16.0
-                                              : static_cast<double>(problem.d)));
+  const T part = static_cast<T>(
+      (sizeof(T) == 4 ? 1e-3 : 1e-5) *
+      std::sqrt(problem.d < 16 ? 16.0 : static_cast<double>(problem.d)));
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t i = row + r;
     const S* distance_row = distances + i * problem.m + column;
@@ -128,12 +125,11 @@ void BuildWeights(const PairwiseDistance& problem, int64_t row, int64_t rows,
   VisitDType(problem.dtype, [&](auto type) HWY_ATTR {
     using S = decltype(type);
     using T = Compute<S>;
-    BuildWeightsOf(problem, row, rows, column, columns,
-                   static_cast<const S*>(distances),
-                   static_cast<const S*>(upstream),
-                   static_cast<const T*>(x_terms),
-                   static_cast<const T*>(y_terms), static_cast<T*>(weights),
-                   stride, near, near_stride);
+    BuildWeightsOf(
+        problem, row, rows, column, columns, static_cast<const S*>(distances),
+        static_cast<const S*>(upstream), static_cast<const T*>(x_terms),
+        static_cast<const T*>(y_terms), static_cast<T*>(weights), stride, near,
+        near_stride);
   });
 }
 
@@ -185,8 +181,7 @@ HWY_INLINE double PairSecond(Metric metric, const S* x, const S* y, const S* u,
       const VecT<T> p =
           hn::Sub(LoadCount(u + k, count), LoadCount(w + k, count));
       const VecT<T> term = hn::Xor(p, hn::And(r, hn::SignBit(tag)));
-      sum = hn::Add(sum,
-                    hn::IfThenZeroElse(hn::Eq(r, hn::Zero(tag)), term));
+      sum = hn::Add(sum, hn::IfThenZeroElse(hn::Eq(r, hn::Zero(tag)), term));
     });
     total += SumToDouble(tag, sum);
     return total;
@@ -345,8 +340,8 @@ void PairedGrad(const PairedDistance& problem, int64_t begin, int64_t end,
 
 void PairedSecond(const PairedDistance& problem, int64_t begin, int64_t end,
                   const void* x, const void* y, const void* upstream,
-                  const void* u, const void* w, void* upstream_out,
-                  void* x_out, void* y_out, void* buffer) {
+                  const void* u, const void* w, void* upstream_out, void* x_out,
+                  void* y_out, void* buffer) {
   VisitDType(problem.dtype, [&](auto type) HWY_ATTR {
     using S = decltype(type);
     using T = Compute<S>;
@@ -372,9 +367,9 @@ void PairedSecond(const PairedDistance& problem, int64_t begin, int64_t end,
   });
 }
 
-constexpr DistanceKernels kTable = {
-    &BuildWeights, &Transpose, &SecondRow,   &SecondStore,
-    &Paired,       &PairedGrad, &PairedSecond};
+constexpr DistanceKernels kTable = {&BuildWeights, &Transpose, &SecondRow,
+                                    &SecondStore,  &Paired,    &PairedGrad,
+                                    &PairedSecond};
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -390,10 +385,6 @@ const DistanceKernels& Kernels() { TF_PAIRWISE_DISPATCH() }
 constexpr int64_t kTileRows = 96;      // rows of a unit of work
 constexpr int64_t kTileColumns = 512;  // columns made before they are stored
 constexpr int64_t kMirrorTile = 192;   // side of a tile of a symmetric matrix
-
-int64_t Blocks(int64_t count, int64_t size) {
-  return (count + size - 1) / size;
-}
 
 // Small problems of a large batch are run side by side, each on one worker;
 // large ones one after another, each on all. Decided by shape alone.
@@ -465,8 +456,8 @@ void ForwardOne(const PairwiseDistance& problem, const void* x, const void* y,
     // D is symmetric to the bit, so a tile is made once and written twice.
     const int64_t blocks = Blocks(n, kMirrorTile);
     const int64_t stride = kMirrorTile + 16;
-    const double cost = kMirrorTile * kMirrorTile *
-                        (static_cast<double>(problem.d) / 8 + 4);
+    const double cost =
+        kMirrorTile * kMirrorTile * (static_cast<double>(problem.d) / 8 + 4);
     parallel(blocks * (blocks + 1) / 2, cost, [&](int64_t unit, int worker) {
       int64_t i = 0;
       while (unit >= blocks - i) unit -= blocks - i++;
@@ -476,8 +467,8 @@ void ForwardOne(const PairwiseDistance& problem, const void* x, const void* y,
       const int64_t rows = n - row < kMirrorTile ? n - row : kMirrorTile;
       const int64_t columns =
           n - column < kMirrorTile ? n - column : kMirrorTile;
-      const int64_t padded = Blocks(columns, Operand<T>::kRowPadding) *
-                             Operand<T>::kRowPadding;
+      const int64_t padded =
+          Blocks(columns, Operand<T>::kRowPadding) * Operand<T>::kRowPadding;
       tiles.distances(plan.x, plan.x, row, rows, column, padded, 0, tile,
                       stride, nullptr, 0);
       tiles.store_rows(problem.dtype, rows, columns, tile, stride,
@@ -489,10 +480,10 @@ void ForwardOne(const PairwiseDistance& problem, const void* x, const void* y,
                             sizeof(T) == 8);
       } else {
         // Through the tile that column j's rows would have made.
-        tiles.distances(plan.x, plan.x, column, columns, row,
-                        Blocks(rows, Operand<T>::kRowPadding) *
-                            Operand<T>::kRowPadding,
-                        0, tile, stride, nullptr, 0);
+        tiles.distances(
+            plan.x, plan.x, column, columns, row,
+            Blocks(rows, Operand<T>::kRowPadding) * Operand<T>::kRowPadding, 0,
+            tile, stride, nullptr, 0);
         tiles.store_rows(problem.dtype, columns, rows, tile, stride,
                          distances + (column * m + row) * size, m);
       }
@@ -502,8 +493,8 @@ void ForwardOne(const PairwiseDistance& problem, const void* x, const void* y,
   tiles.prepare(plan.y, problem.dtype, y, plan.x.centre, parallel);
   const int64_t row_blocks = Blocks(n, kTileRows);
   const int64_t column_blocks = Blocks(m, kTileColumns);
-  const double cost = kTileRows * static_cast<double>(
-                                      m < kTileColumns ? m : kTileColumns) *
+  const double cost = kTileRows *
+                      static_cast<double>(m < kTileColumns ? m : kTileColumns) *
                       (static_cast<double>(problem.d) / 8 + 4);
   parallel(row_blocks * column_blocks, cost, [&](int64_t unit, int worker) {
     T* tile = plan.tiles + worker * plan.tile_size;
@@ -511,12 +502,12 @@ void ForwardOne(const PairwiseDistance& problem, const void* x, const void* y,
     const int64_t row = unit / column_blocks * kTileRows;
     const int64_t column = unit % column_blocks * kTileColumns;
     const int64_t rows = n - row < kTileRows ? n - row : kTileRows;
-    const int64_t columns = m - column < kTileColumns ? m - column
-                                                      : kTileColumns;
-    const int64_t padded = Blocks(columns, Operand<T>::kRowPadding) *
-                           Operand<T>::kRowPadding;
-    tiles.distances(plan.x, plan.y, row, rows, column, padded, -1, tile,
-                    stride, nullptr, 0);
+    const int64_t columns =
+        m - column < kTileColumns ? m - column : kTileColumns;
+    const int64_t padded =
+        Blocks(columns, Operand<T>::kRowPadding) * Operand<T>::kRowPadding;
+    tiles.distances(plan.x, plan.y, row, rows, column, padded, -1, tile, stride,
+                    nullptr, 0);
     tiles.store_rows(problem.dtype, rows, columns, tile, stride,
                      distances + (row * m + column) * size, m);
   });
@@ -526,10 +517,10 @@ template <typename T>
 struct GradScratch {
   Operand<T> x, y;
   GradientSums<T> x_sums, y_sums;
-  T* weights;      // a block per worker
+  T* weights;  // a block per worker
   uint64_t* near;
   T* packs;
-  T* gradients;    // halves: the gradient before it is rounded
+  T* gradients;  // halves: the gradient before it is rounded
   static constexpr int64_t kStride = kAccumulateColumns + 16;
   static constexpr int64_t kBlock = kAccumulateColumns * kStride;
   static constexpr int64_t kNear = kAccumulateColumns * kAccumulateColumns / 64;
@@ -586,8 +577,8 @@ void GradOne(const PairwiseDistance& problem, const void* x, const void* y,
     for (int64_t column = 0; column < m; column += kColumns) {
       const int64_t columns = m - column < kColumns ? m - column : kColumns;
       kernels.build_weights(problem, row, rows, column, columns, distances,
-                            upstream, plan.x.term, right.term, weights,
-                            kStride, near, kColumns / 64);
+                            upstream, plan.x.term, right.term, weights, kStride,
+                            near, kColumns / 64);
       tiles.accumulate_rows(plan.x, right, row, rows, column, columns,
                             {weights, kStride, near, kColumns / 64},
                             plan.x_sums, plan.packs + worker * kPackSize);
@@ -600,21 +591,12 @@ void GradOne(const PairwiseDistance& problem, const void* x, const void* y,
     for (int64_t row = 0; row < n; row += kColumns) {
       const int64_t rows = n - row < kColumns ? n - row : kColumns;
       kernels.build_weights(problem, row, rows, column, columns, distances,
-                            upstream, plan.x.term, right.term, weights,
-                            kStride, near, kColumns / 64);
+                            upstream, plan.x.term, right.term, weights, kStride,
+                            near, kColumns / 64);
       tiles.accumulate_columns(plan.x, right, row, rows, column, columns,
                                {weights, kStride, near, kColumns / 64},
                                right_sums, plan.packs + worker * kPackSize);
     }
-  };
-  const auto clear = [&](const Operand<T>& operand,
-                         const GradientSums<T>& sums, int64_t row,
-                         int64_t rows) {
-    for (int64_t k = row * operand.stride; k < (row + rows) * operand.stride;
-         ++k) {
-      sums.sums[k] = 0;
-    }
-    for (int64_t i = row; i < row + rows; ++i) sums.own[i] = 0;
   };
   const auto finish = [&](const Operand<T>& operand,
                           const GradientSums<T>& sums, int64_t row,
@@ -625,20 +607,18 @@ void GradOne(const PairwiseDistance& problem, const void* x, const void* y,
       return;
     }
     tiles.finish_gradient(operand, row, rows, sums, 1.0, plan.gradients);
-    tiles.store_rows(problem.dtype, rows, d, plan.gradients + row * d, d,
-                     static_cast<char*>(gradient) +
-                         row * d * SizeOf(problem.dtype),
-                     d);
+    tiles.store_rows(
+        problem.dtype, rows, d, plan.gradients + row * d, d,
+        static_cast<char*>(gradient) + row * d * SizeOf(problem.dtype), d);
   };
 
   const double pair_cost = static_cast<double>(d) / 8 + 4;
   parallel(Blocks(n, kRows),
-           kRows * static_cast<double>(m) * pair_cost *
-               (problem.self ? 2 : 1),
+           kRows * static_cast<double>(m) * pair_cost * (problem.self ? 2 : 1),
            [&](int64_t unit, int worker) {
              const int64_t row = unit * kRows;
              const int64_t rows = n - row < kRows ? n - row : kRows;
-             clear(plan.x, plan.x_sums, row, rows);
+             ClearSums(plan.x, plan.x_sums, row, rows);
              rows_side(row, rows, worker);
              if (problem.self) columns_side(row, rows, worker);
              finish(plan.x, plan.x_sums, row, rows, x_grad);
@@ -648,7 +628,7 @@ void GradOne(const PairwiseDistance& problem, const void* x, const void* y,
            [&](int64_t unit, int worker) {
              const int64_t column = unit * kRows;
              const int64_t columns = m - column < kRows ? m - column : kRows;
-             clear(plan.y, plan.y_sums, column, columns);
+             ClearSums(plan.y, plan.y_sums, column, columns);
              columns_side(column, columns, worker);
              finish(plan.y, plan.y_sums, column, columns, y_grad);
            });
@@ -661,8 +641,7 @@ int64_t RowBufferBytes(DType dtype, int64_t d) {
 }
 
 Status CheckCommon(Metric metric, DType dtype, int64_t d) {
-  if (static_cast<int32_t>(metric) < 0 ||
-      metric > Metric::kDot) {
+  if (static_cast<int32_t>(metric) < 0 || metric > Metric::kDot) {
     return InvalidArgument("metric: got the unknown value %d",
                            static_cast<int>(metric));
   }
@@ -733,9 +712,8 @@ Status PairwiseDistanceCpu(const PairwiseDistance& problem, const void* x,
       problem, static_cast<char*>(scratch), bytes, parallel,
       [&](int64_t b, void* own_scratch, const ParallelFor& own_parallel) {
         const void* own_x = static_cast<const char*>(x) + b * x_bytes;
-        const void* own_y = problem.self
-                                ? own_x
-                                : static_cast<const char*>(y) + b * y_bytes;
+        const void* own_y =
+            problem.self ? own_x : static_cast<const char*>(y) + b * y_bytes;
         char* out = static_cast<char*>(distances) + b * out_bytes;
         if (wide) {
           ForwardOne<double>(problem, own_x, own_y, out, own_scratch,
@@ -759,9 +737,8 @@ int64_t PairwiseDistanceGradScratchBytes(const PairwiseDistance& problem,
 
 Status PairwiseDistanceGradCpu(const PairwiseDistance& problem, const void* x,
                                const void* y, const void* distances,
-                               const void* upstream, void* x_grad,
-                               void* y_grad, void* scratch,
-                               const ParallelFor& parallel) {
+                               const void* upstream, void* x_grad, void* y_grad,
+                               void* scratch, const ParallelFor& parallel) {
   TF_PAIRWISE_RETURN_IF_ERROR(Check(problem));
   const int64_t size = SizeOf(problem.dtype);
   const int64_t x_bytes = problem.n * problem.d * size;
@@ -775,9 +752,8 @@ Status PairwiseDistanceGradCpu(const PairwiseDistance& problem, const void* x,
       problem, static_cast<char*>(scratch), bytes, parallel,
       [&](int64_t b, void* own_scratch, const ParallelFor& own_parallel) {
         const void* own_x = static_cast<const char*>(x) + b * x_bytes;
-        const void* own_y = problem.self
-                                ? own_x
-                                : static_cast<const char*>(y) + b * y_bytes;
+        const void* own_y =
+            problem.self ? own_x : static_cast<const char*>(y) + b * y_bytes;
         const void* own_distances =
             static_cast<const char*>(distances) + b * pair_bytes;
         const void* own_upstream =
@@ -815,8 +791,7 @@ Status PairwiseDistanceGradGradCpu(const PairwiseDistance& problem,
   const int64_t x_bytes = n * d * size, y_bytes = m * d * size;
   const int64_t pair_bytes = n * m * size;
   const auto at = [](const void* base, int64_t bytes) {
-    return base == nullptr ? nullptr
-                           : static_cast<const char*>(base) + bytes;
+    return base == nullptr ? nullptr : static_cast<const char*>(base) + bytes;
   };
   const double cost = 2.0 * static_cast<double>(d) + 16;
   for (int64_t b = 0; b < problem.batch; ++b) {
@@ -865,8 +840,7 @@ int64_t PairedRows(int64_t d) {
 
 template <typename Function>
 void ForEachPairedBlock(const PairedDistance& problem,
-                        const ParallelFor& parallel,
-                        const Function& function) {
+                        const ParallelFor& parallel, const Function& function) {
   const int64_t rows = PairedRows(problem.d);
   parallel(Blocks(problem.n, rows),
            static_cast<double>(rows) * (static_cast<double>(problem.d) + 64),
@@ -912,13 +886,12 @@ Status PairedDistanceGradGradCpu(const PairedDistance& problem, const void* x,
                                  void* scratch, const ParallelFor& parallel) {
   TF_PAIRWISE_RETURN_IF_ERROR(Check(problem));
   const int64_t buffer = RowBufferBytes(problem.dtype, problem.d);
-  ForEachPairedBlock(problem, parallel,
-                     [&](int64_t begin, int64_t end, int worker) {
-                       Kernels().paired_second(
-                           problem, begin, end, x, y, upstream, u, w,
-                           upstream_out, x_out, y_out,
-                           static_cast<char*>(scratch) + worker * buffer);
-                     });
+  ForEachPairedBlock(
+      problem, parallel, [&](int64_t begin, int64_t end, int worker) {
+        Kernels().paired_second(problem, begin, end, x, y, upstream, u, w,
+                                upstream_out, x_out, y_out,
+                                static_cast<char*>(scratch) + worker * buffer);
+      });
   return Ok();
 }
 

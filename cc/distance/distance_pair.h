@@ -11,9 +11,9 @@
 //
 //   euclidean          D = |x - y|              dD/dx = (x - y) / D
 //   squared euclidean  D = |x - y|^2            dD/dx = 2 (x - y)
-//   cosine             D = 1 - c, c = x.y/|x||y|  dD/dx = (c x/|x| - y/|y|) / |x|
-//   manhattan          D = sum |x_k - y_k|      dD/dx = sign(x - y)
-//   dot                D = -x.y                 dD/dx = -y
+//   cosine             D = 1 - c, c = x.y/|x||y|  dD/dx = (c x/|x| - y/|y|) /
+//   |x| manhattan          D = sum |x_k - y_k|      dD/dx = sign(x - y) dot D =
+//   -x.y                 dD/dx = -y
 //
 // All slopes are 0 where D's own formula has none: D = 0 for euclidean, equal
 // coordinates for manhattan, a zero vector for cosine (which is at distance 1
@@ -52,8 +52,8 @@ TF_PAIRWISE_HOST_DEVICE double ExactDistance(Metric metric, const T* x,
     // Halved, so that the difference of two finite doubles is finite.
     const double c = std::fabs(0.5 * static_cast<double>(x[k]) -
                                0.5 * static_cast<double>(y[k]));
-    finite = finite && a <= 1.7976931348623157e308 &&
-             b <= 1.7976931348623157e308;
+    finite =
+        finite && a <= 1.7976931348623157e308 && b <= 1.7976931348623157e308;
     largest_x = a > largest_x ? a : largest_x;
     largest_y = b > largest_y ? b : largest_y;
     largest_difference = c > largest_difference ? c : largest_difference;

@@ -45,8 +45,7 @@ HWY_INLINE VecT<double> LoadWide(const Half* p, int64_t count) {
   const hn::Rebind<float, Tag<double>> narrow;
   const hn::Rebind<Half, Tag<double>> half;
   return hn::PromoteTo(
-      d, hn::PromoteTo(narrow,
-                       hn::LoadN(half, p, static_cast<size_t>(count))));
+      d, hn::PromoteTo(narrow, hn::LoadN(half, p, static_cast<size_t>(count))));
 }
 
 // sum f(x_k, y_k) of a vector function f, lane sums in T for blocks short
@@ -65,13 +64,13 @@ HWY_INLINE double SumOver(const S* x, const S* y, int64_t d,
     int64_t k = begin;
     for (; k + 2 * lanes <= end; k += 2 * lanes) {
       sum0 = hn::Add(sum0, function(LoadAs(x + k), LoadAs(y + k)));
-      sum1 = hn::Add(sum1,
-                     function(LoadAs(x + k + lanes), LoadAs(y + k + lanes)));
+      sum1 =
+          hn::Add(sum1, function(LoadAs(x + k + lanes), LoadAs(y + k + lanes)));
     }
     for (; k < end; k += lanes) {
       const int64_t count = end - k < lanes ? end - k : lanes;
-      sum0 = hn::Add(sum0, function(LoadCount(x + k, count),
-                                    LoadCount(y + k, count)));
+      sum0 = hn::Add(
+          sum0, function(LoadCount(x + k, count), LoadCount(y + k, count)));
     }
     total += SumToDouble(tag, hn::Add(sum0, sum1));
   }
@@ -86,7 +85,8 @@ HWY_INLINE double SumOverWide(const S* x, const S* y, int64_t d,
   VecT<double> sum = hn::Zero(tag);
   for (int64_t k = 0; k < d; k += lanes) {
     const int64_t count = d - k < lanes ? d - k : lanes;
-    sum = hn::Add(sum, function(LoadWide(x + k, count), LoadWide(y + k, count)));
+    sum =
+        hn::Add(sum, function(LoadWide(x + k, count), LoadWide(y + k, count)));
   }
   return hn::ReduceSum(tag, sum);
 }
@@ -112,11 +112,10 @@ HWY_INLINE double ExactScalar(Metric metric, const hwy::bfloat16_t* x,
 template <typename S>
 HWY_INLINE double SquaredDifference(const S* x, const S* y, int64_t d) {
   using T = Compute<S>;
-  const double narrow =
-      SumOver(x, y, d, [](VecT<T> a, VecT<T> b) HWY_ATTR {
-        const VecT<T> r = hn::Sub(a, b);
-        return hn::Mul(r, r);
-      });
+  const double narrow = SumOver(x, y, d, [](VecT<T> a, VecT<T> b) HWY_ATTR {
+    const VecT<T> r = hn::Sub(a, b);
+    return hn::Mul(r, r);
+  });
   const double low = sizeof(T) == 4 ? 1e-28 : 1e-280;
   const double high = sizeof(T) == 4 ? 1e36 : 1e300;
   if (narrow >= low && narrow <= high) return narrow;
@@ -144,9 +143,8 @@ HWY_NOINLINE Pair MakePair(Metric metric, const S* x, const S* y, int64_t d,
         pair.distance =
             metric == Metric::kEuclidean ? std::sqrt(squares) : squares;
       } else {
-        pair.distance = squares == 0 && sizeof(T) == 4
-                            ? 0
-                            : ExactScalar(metric, x, y, d);
+        pair.distance =
+            squares == 0 && sizeof(T) == 4 ? 0 : ExactScalar(metric, x, y, d);
       }
       if (with_gradient) {
         pair.v = PairSlope(metric, static_cast<T>(pair.distance));
@@ -160,10 +158,9 @@ HWY_NOINLINE Pair MakePair(Metric metric, const S* x, const S* y, int64_t d,
       pair.distance =
           narrow <= 1e36
               ? narrow
-              : SumOverWide(x, y, d, [](VecT<double> a, VecT<double> b)
-                                         HWY_ATTR {
-                  return hn::Abs(hn::Sub(a, b));
-                });
+              : SumOverWide(x, y, d,
+                            [](VecT<double> a, VecT<double> b)
+                                HWY_ATTR { return hn::Abs(hn::Sub(a, b)); });
       if (!(pair.distance <= 1.7976931348623157e308)) {
         pair.distance = std::nan("");
       }
@@ -201,12 +198,11 @@ HWY_NOINLINE Pair MakePair(Metric metric, const S* x, const S* y, int64_t d,
       const auto ix = hn::Set(tag, 1 / std::sqrt(xx));
       const auto iy = hn::Set(tag, 1 / std::sqrt(yy));
       pair.distance =
-          0.5 * SumOverWide(x, y, d,
-                            [ix, iy](VecT<double> a, VecT<double> b) HWY_ATTR {
-                              const auto r =
-                                  hn::Sub(hn::Mul(a, ix), hn::Mul(b, iy));
-                              return hn::Mul(r, r);
-                            });
+          0.5 * SumOverWide(
+                    x, y, d, [ix, iy](VecT<double> a, VecT<double> b) HWY_ATTR {
+                      const auto r = hn::Sub(hn::Mul(a, ix), hn::Mul(b, iy));
+                      return hn::Mul(r, r);
+                    });
     }
   }
   if (with_gradient) {
@@ -236,8 +232,9 @@ HWY_INLINE void ForEachSlope(Metric metric, const Pair& pair, double weight,
   if (IsDifferenceL2(metric)) {
     const VecT<T> v = hn::Set(tag, static_cast<T>(weight * pair.v));
     ForEachVector<T>(d, [&](int64_t k, int64_t count) HWY_ATTR {
-      place(k, count, hn::Mul(v, hn::Sub(LoadCount(x + k, count),
-                                         LoadCount(y + k, count))));
+      place(k, count,
+            hn::Mul(v,
+                    hn::Sub(LoadCount(x + k, count), LoadCount(y + k, count))));
     });
   } else if (metric == Metric::kManhattan) {
     const VecT<T> w = hn::Set(tag, static_cast<T>(weight));
@@ -246,8 +243,7 @@ HWY_INLINE void ForEachSlope(Metric metric, const Pair& pair, double weight,
       const VecT<T> b = LoadCount(y + k, count);
       const VecT<T> zero = hn::Zero(tag);
       const VecT<T> positive = hn::IfThenElseZero(hn::Gt(a, b), w);
-      place(k, count,
-            hn::Sub(positive, hn::IfThenElse(hn::Lt(a, b), w, zero)));
+      place(k, count, hn::Sub(positive, hn::IfThenElse(hn::Lt(a, b), w, zero)));
     });
   } else {
     const VecT<T> own = hn::Set(tag, static_cast<T>(weight * pair.own_x));
@@ -264,9 +260,8 @@ template <typename S, typename G>
 HWY_INLINE void StoreSlope(Metric metric, const Pair& pair, double weight,
                            const S* x, const S* y, int64_t d, G* gradient) {
   ForEachSlope(metric, pair, weight, x, y, d,
-               [gradient](int64_t k, int64_t count, auto v) HWY_ATTR {
-                 StoreCount(v, gradient + k, count);
-               });
+               [gradient](int64_t k, int64_t count, auto v)
+                   HWY_ATTR { StoreCount(v, gradient + k, count); });
 }
 
 template <typename S, typename G>

@@ -20,7 +20,8 @@ const Isa& Choose() {
   __builtin_cpu_init();
   static const Isa kIsas[] = {
       {"avx512", HWY_AVX3,
-       __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+       __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512cd") &&
            __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vl")},

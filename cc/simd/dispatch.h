@@ -28,9 +28,9 @@ TF_PAIRWISE_EXPORT const char* ChosenIsa();
 #define TF_PAIRWISE_DISPATCH_CASE_(target, target_namespace) \
   if (chosen == target) return target_namespace::kTable;
 
-#define TF_PAIRWISE_DISPATCH()                              \
-  const int64_t chosen = ::tf_pairwise::ChosenTarget();     \
-  HWY_VISIT_TARGETS(TF_PAIRWISE_DISPATCH_CASE_)             \
+#define TF_PAIRWISE_DISPATCH()                          \
+  const int64_t chosen = ::tf_pairwise::ChosenTarget(); \
+  HWY_VISIT_TARGETS(TF_PAIRWISE_DISPATCH_CASE_)         \
   return HWY_STATIC_NAMESPACE::kTable;
 
 #endif  // TF_PAIRWISE_SIMD_DISPATCH_H_

@@ -116,8 +116,8 @@ HWY_INLINE void AddSigns(int64_t depth, const T* HWY_RESTRICT a,
         const VecT<T> signed_weight =
             hn::Xor(w, hn::And(difference, hn::SignBit(d)));
         acc[r][v] = hn::Add(
-            acc[r][v], hn::IfThenZeroElse(hn::Eq(difference, hn::Zero(d)),
-                                          signed_weight));
+            acc[r][v],
+            hn::IfThenZeroElse(hn::Eq(difference, hn::Zero(d)), signed_weight));
       }
     }
   }

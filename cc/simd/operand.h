@@ -23,14 +23,14 @@ struct Operand {
   Metric metric = Metric::kEuclidean;
   int64_t n = 0, d = 0;
   int64_t padded_n = 0;
-  int64_t stride = 0;           // of rows, in elements; columns padded with 0
-  T* rows = nullptr;            // [padded_n, stride]
-  T* panels = nullptr;          // [padded_n / NR][d][NR], NR a target's own
-  T* term = nullptr;            // [padded_n]
-  T* inverse_norm = nullptr;    // [padded_n], cosine: 1 / |x|, 0 for zero
-  const T* source = nullptr;    // [n, d], the points themselves
-  T* converted = nullptr;       // halves: the scratch behind `source`
-  T* centre = nullptr;          // [d]
+  int64_t stride = 0;         // of rows, in elements; columns padded with 0
+  T* rows = nullptr;          // [padded_n, stride]
+  T* panels = nullptr;        // [padded_n / NR][d][NR], NR a target's own
+  T* term = nullptr;          // [padded_n]
+  T* inverse_norm = nullptr;  // [padded_n], cosine: 1 / |x|, 0 for zero
+  const T* source = nullptr;  // [n, d], the points themselves
+  T* converted = nullptr;     // halves: the scratch behind `source`
+  T* centre = nullptr;        // [d]
 };
 
 // Columns padded to whole vectors of every target, and skewed so that

@@ -8,7 +8,7 @@
 // TensorFlow itself does not run below SSE4.2, so that is the floor here; the
 // AVX-512 sub-targets add nothing that these kernels use.
 #define HWY_BASELINE_TARGETS HWY_SSE4
-#define HWY_DISABLED_TARGETS                                       \
+#define HWY_DISABLED_TARGETS                                           \
   (HWY_SSE2 | HWY_SSSE3 | HWY_AVX3_DL | HWY_AVX3_ZEN4 | HWY_AVX3_SPR | \
    HWY_AVX10_2)
 #elif defined(__aarch64__)

@@ -30,8 +30,8 @@ void MakeCentre(const T* points, int64_t n, int64_t d, T* centre) {
   for (int64_t k = 0; k < d; ++k) centre[k] = 0;
   if (n == 0 || d == 0) return;
   const int64_t step = n <= kSample ? 1 : n / kSample;
-  const VecT<T> big = hn::Set(tag, static_cast<T>(sizeof(T) == 4 ? 1e16
-                                                                 : 1e140));
+  const VecT<T> big =
+      hn::Set(tag, static_cast<T>(sizeof(T) == 4 ? 1e16 : 1e140));
   const auto load = [&](int64_t i, int64_t k, int64_t some) HWY_ATTR {
     const VecT<T> v = LoadCount(points + i * d + k, some);
     return hn::IfThenElseZero(hn::Le(hn::Abs(v), big), v);
@@ -55,8 +55,8 @@ void MakeCentre(const T* points, int64_t n, int64_t d, T* centre) {
     }
     spread += SumToDouble(tag, squares);
   });
-  spread = std::sqrt(spread / (static_cast<double>(count) *
-                               static_cast<double>(d)));
+  spread =
+      std::sqrt(spread / (static_cast<double>(count) * static_cast<double>(d)));
   if (!(spread > 0)) return;
   int exponent;
   std::frexp(spread, &exponent);
@@ -86,8 +86,8 @@ void PrepareRows(Operand<T>& operand, int64_t begin, int64_t end) {
     double squares = 0;
     VecT<T> poison = hn::Zero(tag);
     ForEachVector<T>(d, [&](int64_t k, int64_t count) HWY_ATTR {
-      poison = hn::Add(poison,
-                       hn::Mul(LoadCount(source + k, count), hn::Zero(tag)));
+      poison =
+          hn::Add(poison, hn::Mul(LoadCount(source + k, count), hn::Zero(tag)));
     });
     if (!(hn::ReduceSum(tag, poison) == 0)) {
       // A NaN or an Inf: the term carries it to the distances, and a row of
@@ -103,15 +103,16 @@ void PrepareRows(Operand<T>& operand, int64_t begin, int64_t end) {
                            LoadCount(operand.centre + k, count)),
                    row + k, count);
       });
-      squares = SumOver(row, row, d, [](VecT<T> a, VecT<T> b)
-                                         HWY_ATTR { return hn::Mul(a, b); });
+      squares = SumOver(row, row, d, [](VecT<T> a, VecT<T> b) HWY_ATTR {
+        return hn::Mul(a, b);
+      });
       operand.term[i] = squares <= static_cast<double>(big)
                             ? static_cast<T>(squares)
                             : static_cast<T>(std::nan(""));
     } else if (cosine) {
-      squares = SumOverWide(
-          source, source, d,
-          [](VecT<double> a, VecT<double> b) HWY_ATTR { return hn::Mul(a, b); });
+      squares = SumOverWide(source, source, d,
+                            [](VecT<double> a, VecT<double> b)
+                                HWY_ATTR { return hn::Mul(a, b); });
       // Doubles whose squares leave the range are scaled first.
       double scale = 1;
       if (!InDoubleRange(squares)) {
@@ -133,8 +134,8 @@ void PrepareRows(Operand<T>& operand, int64_t begin, int64_t end) {
       operand.inverse_norm[i] = static_cast<T>(inverse / scale);
       operand.term[i] = static_cast<T>(0.5);
       for (int64_t k = 0; k < d; ++k) {
-        row[k] = static_cast<T>(static_cast<double>(source[k]) / scale *
-                                inverse);
+        row[k] =
+            static_cast<T>(static_cast<double>(source[k]) / scale * inverse);
       }
     } else {
       ForEachVector<T>(d, [&](int64_t k, int64_t count) HWY_ATTR {
@@ -175,8 +176,8 @@ void Prepare(Operand<T>& operand, DType dtype, const void* points,
         const S* from = static_cast<const S*>(points);
         parallel(units, cost, [&](int64_t unit, int) HWY_ATTR {
           const int64_t begin = unit * kRows * d;
-          const int64_t end = begin + kRows * d < n * d ? begin + kRows * d
-                                                        : n * d;
+          const int64_t end =
+              begin + kRows * d < n * d ? begin + kRows * d : n * d;
           ForEachVector<T>(end - begin, [&](int64_t k, int64_t count) HWY_ATTR {
             StoreCount(LoadCount(from + begin + k, count),
                        operand.converted + begin + k, count);
@@ -232,18 +233,17 @@ HWY_NOINLINE uint64_t Rescue(const Operand<T>& x, const Operand<T>& y,
     suspects &= suspects - 1;
     const int64_t column = j + lane;
     if (column >= y.n) continue;
-    const bool finite = x.term[i] == x.term[i] &&
-                        y.term[column] == y.term[column];
+    const bool finite =
+        x.term[i] == x.term[i] && y.term[column] == y.term[column];
     if (diagonal >= 0 && column == i + diagonal && finite) {
       const bool zero_vector =
           x.metric == Metric::kCosine && x.inverse_norm[i] == 0;
       values[lane] = zero_vector ? T(1) : T(0);
       continue;
     }
-    values[lane] = static_cast<T>(
-        MakePair(x.metric, x.source + i * x.d, y.source + column * y.d, x.d,
-                 false)
-            .distance);
+    values[lane] = static_cast<T>(MakePair(x.metric, x.source + i * x.d,
+                                           y.source + column * y.d, x.d, false)
+                                      .distance);
     if (diagonal >= 0 && column == i + diagonal && values[lane] == 0) continue;
     near |= uint64_t{1} << lane;
   }
@@ -287,8 +287,8 @@ HWY_INLINE void DistanceStrip(const Operand<T>& x, const Operand<T>& y,
     }
   }
   const VecT<T> closeness = hn::Set(tag, ClosenessPart<T>(depth));
-  const VecT<T> tiny = hn::Set(tag, static_cast<T>(sizeof(T) == 4 ? 1e-28
-                                                                  : 1e-280));
+  const VecT<T> tiny =
+      hn::Set(tag, static_cast<T>(sizeof(T) == 4 ? 1e-28 : 1e-280));
   for (int r = 0; r < kRows; ++r) {
     const VecT<T> x_term = hn::Set(tag, x.term[row + r]);
     for (int v = 0; v < kMicroVectors; ++v) {
@@ -300,11 +300,10 @@ HWY_INLINE void DistanceStrip(const Operand<T>& x, const Operand<T>& y,
       } else if constexpr (kMetric == Metric::kDot) {
         hn::StoreU(hn::Sub(terms, acc[r][v]), tag, out);
       } else {
-        const VecT<T> factor = hn::Set(
-            tag, static_cast<T>(kMetric == Metric::kCosine ? 1 : 2));
+        const VecT<T> factor =
+            hn::Set(tag, static_cast<T>(kMetric == Metric::kCosine ? 1 : 2));
         const VecT<T> raw = hn::NegMulAdd(factor, acc[r][v], terms);
-        const auto sound =
-            hn::Ge(raw, hn::MulAdd(closeness, terms, tiny));
+        const auto sound = hn::Ge(raw, hn::MulAdd(closeness, terms, tiny));
         VecT<T> value = raw;
         if constexpr (kMetric == Metric::kEuclidean) value = hn::Sqrt(raw);
         hn::StoreU(value, tag, out);
@@ -328,8 +327,8 @@ HWY_INLINE void DistanceStrip(const Operand<T>& x, const Operand<T>& y,
 template <Metric kMetric, typename T>
 void DistancesOf(const Operand<T>& x, const Operand<T>& y, int64_t row,
                  int64_t rows, int64_t column, int64_t columns,
-                 int64_t diagonal, T* distances, int64_t stride,
-                 uint64_t* near, int64_t near_stride) {
+                 int64_t diagonal, T* distances, int64_t stride, uint64_t* near,
+                 int64_t near_stride) {
   const int64_t width = PanelWidth<T>();
   if (near != nullptr) {
     for (int64_t r = 0; r < rows; ++r) {
@@ -382,7 +381,8 @@ void Distances(const Operand<T>& x, const Operand<T>& y, int64_t row,
 // ---- gradients ----
 
 // The sums of `own` rows [row, row + rows) take their pairs with `other` rows
-// [first, first + count): weights packed as pack[r * row_stride + k * k_stride].
+// [first, first + count): weights packed as pack[r * row_stride + k *
+// k_stride].
 template <typename T>
 void MultiplyPacked(const Operand<T>& own, const Operand<T>& other, int64_t row,
                     int64_t rows, int64_t first, int64_t count, const T* pack,
@@ -452,9 +452,8 @@ void AccumulateRows(const Operand<T>& x, const Operand<T>& y, int64_t row,
     const int64_t some_rows =
         rows - r0 < kAccumulateRows ? rows - r0 : kAccumulateRows;
     for (int64_t c0 = 0; c0 < columns; c0 += kAccumulateColumns) {
-      const int64_t some_columns = columns - c0 < kAccumulateColumns
-                                       ? columns - c0
-                                       : kAccumulateColumns;
+      const int64_t some_columns =
+          columns - c0 < kAccumulateColumns ? columns - c0 : kAccumulateColumns;
       bool any = false;
       for (int64_t r = 0; r < some_rows; ++r) {
         const int64_t i = r0 + r;
@@ -497,8 +496,8 @@ void AccumulateRows(const Operand<T>& x, const Operand<T>& y, int64_t row,
 template <typename T>
 void AccumulateColumns(const Operand<T>& x, const Operand<T>& y, int64_t row,
                        int64_t rows, int64_t column, int64_t columns,
-                       const WeightBlock<T>& block,
-                       const GradientSums<T>& sums, T* pack) {
+                       const WeightBlock<T>& block, const GradientSums<T>& sums,
+                       T* pack) {
   const Tag<T> tag;
   const bool l2 = IsDifferenceL2(x.metric);
   for (int64_t c0 = 0; c0 < columns; c0 += kAccumulateRows) {
@@ -533,9 +532,9 @@ void AccumulateColumns(const Operand<T>& x, const Operand<T>& y, int64_t row,
         }
         T* own = sums.own + column + c0;
         ForEachVector<T>(own_rows, [&](int64_t c, int64_t count) HWY_ATTR {
-          StoreCount(hn::Add(LoadCount(own + c, count),
-                             LoadCount(to + c, count)),
-                     own + c, count);
+          StoreCount(
+              hn::Add(LoadCount(own + c, count), LoadCount(to + c, count)),
+              own + c, count);
         });
       }
       if (any) {
@@ -576,10 +575,9 @@ void FinishGradient(const Operand<T>& x, int64_t row, int64_t rows,
     T* out = gradient + i * x.d;
     if (x.metric == Metric::kCosine) {
       // (I - p p^T) sum / |x|, p the normalised point.
-      const double along = SumOver(point, sum, x.d, [](VecT<T> a, VecT<T> b)
-                                                        HWY_ATTR {
-        return hn::Mul(a, b);
-      });
+      const double along =
+          SumOver(point, sum, x.d,
+                  [](VecT<T> a, VecT<T> b) HWY_ATTR { return hn::Mul(a, b); });
       const VecT<T> a = hn::Set(tag, static_cast<T>(along));
       const VecT<T> f = hn::Mul(factor, hn::Set(tag, x.inverse_norm[i]));
       ForEachVector<T>(x.d, [&](int64_t k, int64_t count) HWY_ATTR {
@@ -588,8 +586,8 @@ void FinishGradient(const Operand<T>& x, int64_t row, int64_t rows,
                    out + k, count);
       });
     } else {
-      const VecT<T> own = hn::Set(
-          tag, IsDifferenceL2(x.metric) ? sums.own[i] : T(0));
+      const VecT<T> own =
+          hn::Set(tag, IsDifferenceL2(x.metric) ? sums.own[i] : T(0));
       ForEachVector<T>(x.d, [&](int64_t k, int64_t count) HWY_ATTR {
         const VecT<T> s = LoadCount(sum + k, count);
         const VecT<T> g = IsDifferenceL2(x.metric)
@@ -606,10 +604,9 @@ void WeightsFromSlopes(Metric metric, int64_t count, const T* weights,
                        T* distances) {
   const Tag<T> tag;
   const VecT<T> one = hn::Set(tag, T(1));
-  const VecT<T> tiny = hn::Set(tag, PairSlope(Metric::kEuclidean, T(0)) +
-                                        static_cast<T>(sizeof(T) == 4
-                                                           ? 1e-37
-                                                           : 1e-300));
+  const VecT<T> tiny =
+      hn::Set(tag, PairSlope(Metric::kEuclidean, T(0)) +
+                       static_cast<T>(sizeof(T) == 4 ? 1e-37 : 1e-300));
   ForEachVector<T>(count, [&](int64_t k, int64_t some) HWY_ATTR {
     const VecT<T> w = LoadCount(weights + k, some);
     VecT<T> v = w;
@@ -644,10 +641,10 @@ void StoreRows(DType dtype, int64_t rows, int64_t columns, const T* from,
 }
 
 template <typename T>
-constexpr TileKernels<T> kTiles = {
-    &Prepare<T>,         &Distances<T>,         &AccumulateRows<T>,
-    &AccumulateColumns<T>, &AccumulatePairs<T>, &FinishGradient<T>,
-    &WeightsFromSlopes<T>, &StoreRows<T>};
+constexpr TileKernels<T> kTiles = {&Prepare<T>,           &Distances<T>,
+                                   &AccumulateRows<T>,    &AccumulateColumns<T>,
+                                   &AccumulatePairs<T>,   &FinishGradient<T>,
+                                   &WeightsFromSlopes<T>, &StoreRows<T>};
 
 }  // namespace
 

@@ -55,9 +55,9 @@ struct TileKernels {
   // Adds to the sums of x's rows [row, row + rows) the pairs with y's rows
   // [column, column + columns), block (0, 0) being pair (row, column).
   // `pack` is scratch of kPackSize elements.
-  void (*accumulate_rows)(const Operand<T>& x, const Operand<T>& y,
-                          int64_t row, int64_t rows, int64_t column,
-                          int64_t columns, const WeightBlock<T>& block,
+  void (*accumulate_rows)(const Operand<T>& x, const Operand<T>& y, int64_t row,
+                          int64_t rows, int64_t column, int64_t columns,
+                          const WeightBlock<T>& block,
                           const GradientSums<T>& sums, T* pack);
 
   // The same for the sums of y's rows, over x's rows.

@@ -36,9 +36,9 @@ HWY_INLINE double SumToDouble(Tag<double> d, VecT<double> v) {
 HWY_INLINE double SumToDouble(Tag<float> d, VecT<float> v) {
   const hn::Half<decltype(d)> half;
   const Tag<double> wide;
-  return hn::ReduceSum(
-      wide, hn::Add(hn::PromoteTo(wide, hn::LowerHalf(half, v)),
-                    hn::PromoteTo(wide, hn::UpperHalf(half, v))));
+  return hn::ReduceSum(wide,
+                       hn::Add(hn::PromoteTo(wide, hn::LowerHalf(half, v)),
+                               hn::PromoteTo(wide, hn::UpperHalf(half, v))));
 }
 
 // sum += a b lane-wise in double, exact for floats.
@@ -62,7 +62,7 @@ template <>
 struct MathConstants<float> {
   static constexpr float kLn2High = 0.693145751953125f;
   static constexpr float kLn2Low = 1.42860682030941723212e-6f;
-  static constexpr float kUnderflow = -87.0f;   // exp below is taken as 0
+  static constexpr float kUnderflow = -87.0f;  // exp below is taken as 0
   static constexpr float kOverflow = 88.0f;
   static constexpr int kExpDegree = 7;
   static constexpr int kAtanhTerms = 7;
@@ -85,8 +85,8 @@ HWY_INLINE V Exp(D d, V x) {
   using T = hn::TFromD<D>;
   using C = MathConstants<T>;
   const hn::RebindToSigned<D> di;
-  const V clamped = hn::Min(hn::Max(x, hn::Set(d, C::kUnderflow)),
-                            hn::Set(d, C::kOverflow));
+  const V clamped =
+      hn::Min(hn::Max(x, hn::Set(d, C::kUnderflow)), hn::Set(d, C::kOverflow));
   const V k = hn::Round(
       hn::Mul(clamped, hn::Set(d, static_cast<T>(1.4426950408889634074))));
   V r = hn::NegMulAdd(k, hn::Set(d, C::kLn2High), clamped);
@@ -143,7 +143,8 @@ HWY_INLINE void SoftplusAndSigmoid(D d, V x, V& softplus, V& sigmoid) {
   const V positive = hn::IfThenZeroElse(hn::Lt(x, hn::Zero(d)), x);
   softplus = hn::Add(positive, Log1pUnit(d, e));
   const V inverse = hn::Div(one, hn::Add(one, e));
-  sigmoid = hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Mul(e, inverse), inverse);
+  sigmoid =
+      hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Mul(e, inverse), inverse);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -63,9 +63,9 @@ TF_PAIRWISE_EXPORT Status TripletLossCpu(const TripletLoss& problem,
 // ---- the triplets of a labelled batch ----
 
 enum class Mining : int32_t {
-  kAll,          // every (a, p, n)
-  kHard,         // per anchor, the farthest p and the nearest n
-  kSemiHard,     // per (a, p), the nearest n with D_an > D_ap, else the farthest
+  kAll,       // every (a, p, n)
+  kHard,      // per anchor, the farthest p and the nearest n
+  kSemiHard,  // per (a, p), the nearest n with D_an > D_ap, else the farthest
   kSemiHardAll,  // every (a, p, n) with D_ap < D_an and D_an - margin <= D_ap
   kHardAll,      // every (a, p, n) with D_an <= D_ap
 };
@@ -98,18 +98,18 @@ struct BatchTripletLoss {
 
 // The arrays of one call. Null where not wanted or not there.
 struct BatchTripletArrays {
-  const void* anchors = nullptr;         // [n, d]
-  const int64_t* labels = nullptr;       // [n]
-  const void* refs = nullptr;            // [m, d]
-  const int64_t* ref_labels = nullptr;   // [m]
-  const void* weights = nullptr;         // [n], compute type, or null for ones
-  void* loss = nullptr;                  // [n] for kNone, else one value
+  const void* anchors = nullptr;        // [n, d]
+  const int64_t* labels = nullptr;      // [n]
+  const void* refs = nullptr;           // [m, d]
+  const int64_t* ref_labels = nullptr;  // [m]
+  const void* weights = nullptr;        // [n], compute type, or null for ones
+  void* loss = nullptr;                 // [n] for kNone, else one value
   // Gradients of the reduced loss, compute type, or both null for the value
   // alone (refs_grad is null too with `self`: anchors_grad is then the whole).
   // For kNone they are the gradients of the sum: a caller multiplies the
   // weights by its upstream gradient.
-  void* anchors_grad = nullptr;          // [n, d]
-  void* refs_grad = nullptr;             // [m, d]
+  void* anchors_grad = nullptr;  // [n, d]
+  void* refs_grad = nullptr;     // [m, d]
 };
 
 TF_PAIRWISE_EXPORT Status Check(const BatchTripletLoss& problem);

@@ -1,11 +1,10 @@
-#include "triplet/triplet.h"
-
 #include <cmath>
 #include <type_traits>
 
 #include "core/classes.h"
 #include "core/scratch.h"
 #include "core/sort.h"
+#include "triplet/triplet.h"
 #include "triplet/triplet_pair.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -14,7 +13,7 @@
 // After targets.h, so that they are seen once per target.
 #include "simd/direct-inl.h"
 #include "simd/dispatch.h"
-#include "simd/tile.h"
+#include "simd/driver.h"
 
 #ifndef TF_PAIRWISE_TRIPLET_CPU_ONCE_
 #define TF_PAIRWISE_TRIPLET_CPU_ONCE_
@@ -40,19 +39,19 @@ struct AnchorRow {
   bool with_gradient;
   int64_t m;
   const T* distances;
-  int64_t self;              // the reference that is the anchor, or -1
+  int64_t self;  // the reference that is the anchor, or -1
   LaneOf<T> own_class;
   const LaneOf<T>* of_ref;
   const int32_t* positives;  // may hold self, which does not count
   int64_t positives_count;
-  T* negatives;   // [m + vector]: D of the negatives, +inf elsewhere
-  T* weights;     // [m + vector]: out: d loss / d D
-  T* sorted;      // [2 m + 2]: distances of the positives
+  T* negatives;  // [m + vector]: D of the negatives, +inf elsewhere
+  T* weights;    // [m + vector]: out: d loss / d D
+  T* sorted;     // [2 m + 2]: distances of the positives
   SortedPositive<T>* items;
   SortedPositive<T>* item_buffer;
-  int32_t* histogram;  // [4 (m + 2)]
-  T* best;             // [m + 2]
-  int32_t* best_index; // [m + 2]
+  int32_t* histogram;   // [4 (m + 2)]
+  T* best;              // [m + 2]
+  int32_t* best_index;  // [m + 2]
 };
 
 struct AnchorResult {
@@ -205,8 +204,8 @@ AnchorResult HardRow(const AnchorRow<T>& row) {
     least = hn::Min(least, hn::LoadU(tag, row.negatives + k));
   }
   const T nearest = hn::ReduceMin(tag, least);
-  const TripletTerm term = MakeTripletTerm(farthest, nearest, row.margin,
-                                           row.soft);
+  const TripletTerm term =
+      MakeTripletTerm(farthest, nearest, row.margin, row.soft);
   result.sum = term.loss;
   result.counted = 1;
   result.nonzero = term.loss > 0;
@@ -254,10 +253,10 @@ HWY_INLINE hn::Vec<hn::RebindToSigned<Tag<T>>> CountBelow(const T* sorted,
   int64_t step = 1;
   while (step < count + 1) step *= 2;
   for (step /= 2; step > 0; step /= 2) {
-    const auto next = hn::Add(position, hn::Set(lane_tag,
-                                                static_cast<Lane>(step)));
-    const VecT<T> probe = hn::GatherIndex(
-        tag, sorted, hn::Sub(next, hn::Set(lane_tag, Lane(1))));
+    const auto next =
+        hn::Add(position, hn::Set(lane_tag, static_cast<Lane>(step)));
+    const VecT<T> probe =
+        hn::GatherIndex(tag, sorted, hn::Sub(next, hn::Set(lane_tag, Lane(1))));
     const auto below = kOrEqual ? hn::Le(probe, value) : hn::Lt(probe, value);
     position = hn::IfThenElse(hn::RebindMask(lane_tag, below), next, position);
   }
@@ -308,9 +307,8 @@ AnchorResult SemiHardRow(const AnchorRow<T>& row) {
       VecT<T> most = hn::Set(tag, -infinity);
       for (int64_t k = 0; k < row.m; k += lanes) {
         const VecT<T> d = hn::LoadU(tag, row.negatives + k);
-        most = hn::Max(
-            most, hn::IfThenElse(hn::Lt(d, hn::Set(tag, infinity)), d,
-                                 hn::Set(tag, -infinity)));
+        most = hn::Max(most, hn::IfThenElse(hn::Lt(d, hn::Set(tag, infinity)),
+                                            d, hn::Set(tag, -infinity)));
       }
       farthest = hn::ReduceMax(tag, most);
       farthest_index = FindFirst(row.negatives, row.m, farthest);
@@ -332,8 +330,8 @@ AnchorResult SemiHardRow(const AnchorRow<T>& row) {
       }
       if (together == 0) break;
       for (int p = together; p < kTogether; ++p) distance[p] = infinity;
-      VecT<T> least0 = hn::Set(tag, infinity), least1 = least0,
-              least2 = least0, least3 = least0;
+      VecT<T> least0 = hn::Set(tag, infinity), least1 = least0, least2 = least0,
+              least3 = least0;
       const VecT<T> p0 = hn::Set(tag, distance[0]),
                     p1 = hn::Set(tag, distance[1]),
                     p2 = hn::Set(tag, distance[2]),
@@ -354,8 +352,8 @@ AnchorResult SemiHardRow(const AnchorRow<T>& row) {
           beyond(distance[p], index[p]);
           continue;
         }
-        const TripletTerm term = MakeTripletTerm(distance[p], nearest[p],
-                                                 row.margin, row.soft);
+        const TripletTerm term =
+            MakeTripletTerm(distance[p], nearest[p], row.margin, row.soft);
         const bool used = row.with_gradient && term.slope != 0;
         AddSemiHard(row, distance[p], index[p], nearest[p],
                     used ? FindFirst(row.negatives, row.m, nearest[p]) : -1,
@@ -390,8 +388,8 @@ AnchorResult SemiHardRow(const AnchorRow<T>& row) {
   for (int64_t r = count - 1; r >= 0; --r) {
     const T value = row.best[r + 1];
     const int32_t index = row.best_index[r + 1];
-    if (value < nearest || (value == nearest && index >= 0 &&
-                            index < nearest_index)) {
+    if (value < nearest ||
+        (value == nearest && index >= 0 && index < nearest_index)) {
       nearest = value;
       nearest_index = index;
     }
@@ -455,9 +453,9 @@ AnchorResult FewPositivesRow(const AnchorRow<T>& row, int64_t negatives) {
         auto in = hn::Gt(p[i], t);
         if constexpr (kMining == Mining::kSemiHardAll) {
           const auto below = hn::Lt(p[i], d);
-          all_counted = hn::Add(
-              all_counted,
-              hn::IfThenElseZero(hn::And(below, hn::Ge(p[i], t)), one));
+          all_counted =
+              hn::Add(all_counted,
+                      hn::IfThenElseZero(hn::And(below, hn::Ge(p[i], t)), one));
           in = hn::And(in, below);
         } else if constexpr (kMining == Mining::kHardAll) {
           const auto above = hn::Ge(p[i], d);
@@ -527,16 +525,16 @@ AnchorResult ManyPositivesRow(const AnchorRow<T>& row, int64_t negatives) {
             lane_tag, hn::Max(hn::Sub(below, from), hn::Zero(lane_tag))));
         high = hn::Max(below, low);
       } else {
-        counted += static_cast<int64_t>(
-            hn::ReduceSum(lane_tag, hn::Sub(high, below)));
+        counted +=
+            static_cast<int64_t>(hn::ReduceSum(lane_tag, hn::Sub(high, below)));
         low = hn::Max(low, below);
       }
     }
     const auto in = hn::Sub(high, low);
     const VecT<T> w = hn::ConvertTo(tag, hn::Neg(in));
     hn::StoreU(w, tag, row.weights + k);
-    AddProductToDouble(
-        tag, w, hn::IfThenElseZero(hn::Lt(w, hn::Zero(tag)), t), thresholds);
+    AddProductToDouble(tag, w, hn::IfThenElseZero(hn::Lt(w, hn::Zero(tag)), t),
+                       thresholds);
     active += static_cast<int64_t>(hn::ReduceSum(lane_tag, in));
     HWY_ALIGN Lane low_lanes[HWY_MAX_BYTES / sizeof(T)];
     hn::Store(low, lane_tag, low_lanes);
@@ -558,8 +556,7 @@ AnchorResult ManyPositivesRow(const AnchorRow<T>& row, int64_t negatives) {
       running += row.histogram[h * bins + r];
     }
     if (running != 0) {
-      sum += static_cast<double>(running) *
-             static_cast<double>(row.sorted[r]);
+      sum += static_cast<double>(running) * static_cast<double>(row.sorted[r]);
     }
     row.weights[row.items[r].index] = static_cast<T>(running);
   }
@@ -608,9 +605,9 @@ AnchorResult SoftRow(const AnchorRow<T>& row) {
         SoftplusAndSigmoid(tag, hn::Sub(p, n), loss, sigmoid);
         losses = hn::Add(losses, loss);
         slopes = hn::Add(slopes, sigmoid);
-        positive = hn::Add(
-            positive, hn::IfThenElseZero(hn::Gt(loss, hn::Zero(tag)),
-                                         hn::Set(tag, T(1))));
+        positive =
+            hn::Add(positive, hn::IfThenElseZero(hn::Gt(loss, hn::Zero(tag)),
+                                                 hn::Set(tag, T(1))));
         hn::StoreU(hn::Sub(hn::LoadU(tag, row.weights + k), sigmoid), tag,
                    row.weights + k);
       }
@@ -645,9 +642,9 @@ AnchorResult Row(const AnchorRow<T>& row) {
 
 // ---- explicit triplets ----
 
-BlockSums ExplicitBlock(const TripletLoss& problem,
-                        const TripletArrays& arrays, int64_t begin,
-                        int64_t end, double scale, bool with_gradient) {
+BlockSums ExplicitBlock(const TripletLoss& problem, const TripletArrays& arrays,
+                        int64_t begin, int64_t end, double scale,
+                        bool with_gradient) {
   BlockSums sums = {0, 0, 0};
   VisitDType(problem.dtype, [&](auto type) HWY_ATTR {
     using S = decltype(type);
@@ -669,8 +666,8 @@ BlockSums ExplicitBlock(const TripletLoss& problem,
           swapped = true;
         }
       }
-      const TripletTerm term = MakeTripletTerm(
-          ap.distance, n_pair.distance, problem.margin, problem.soft);
+      const TripletTerm term = MakeTripletTerm(ap.distance, n_pair.distance,
+                                               problem.margin, problem.soft);
       const double weight =
           weights == nullptr ? 1.0 : static_cast<double>(weights[i]);
       sums.sum += weight * term.loss;
@@ -709,17 +706,13 @@ HWY_AFTER_NAMESPACE();
 namespace tf_pairwise {
 namespace {
 
-const TripletKernels& Kernels() { TF_PAIRWISE_DISPATCH() }
+const TripletKernels& Kernels(){TF_PAIRWISE_DISPATCH()}
 
 AnchorResult RunRow(const AnchorRow<float>& row) {
   return Kernels().narrow_row(row);
 }
 AnchorResult RunRow(const AnchorRow<double>& row) {
   return Kernels().wide_row(row);
-}
-
-int64_t Blocks(int64_t count, int64_t size) {
-  return (count + size - 1) / size;
 }
 
 Status CheckCommon(DType dtype, Metric metric, Reduction reduction,
@@ -790,15 +783,15 @@ BlockSums RunExplicit(const TripletLoss& problem, const TripletArrays& arrays,
   const int64_t rows = ExplicitRows(problem.d);
   const int64_t units = Blocks(problem.n, rows);
   const TripletKernels& kernels = Kernels();
-  parallel(units,
-           static_cast<double>(rows) * (2 * static_cast<double>(problem.d) + 96),
-           [&](int64_t unit, int) {
-             const int64_t begin = unit * rows;
-             const int64_t end =
-                 begin + rows < problem.n ? begin + rows : problem.n;
-             blocks[unit] = kernels.explicit_block(problem, arrays, begin, end,
-                                                   scale, with_gradient);
-           });
+  parallel(
+      units,
+      static_cast<double>(rows) * (2 * static_cast<double>(problem.d) + 96),
+      [&](int64_t unit, int) {
+        const int64_t begin = unit * rows;
+        const int64_t end = begin + rows < problem.n ? begin + rows : problem.n;
+        blocks[unit] = kernels.explicit_block(problem, arrays, begin, end,
+                                              scale, with_gradient);
+      });
   BlockSums total = {0, 0, 0};
   for (int64_t unit = 0; unit < units; ++unit) {
     total.sum += blocks[unit].sum;
@@ -812,125 +805,60 @@ BlockSums RunExplicit(const TripletLoss& problem, const TripletArrays& arrays,
 
 template <typename T>
 struct BatchPlan {
-  Operand<T> anchors, refs;
+  RowDriver<T> driver;
   Classes<LaneOf<T>> classes;
-  int64_t stride;          // of a row of distances
-  int64_t block_rows;      // anchors of a unit of work
-  int64_t super_rows;      // anchors whose weights are held at once
-  bool with_gradient = false;
-  bool dense = false;      // the gradient is a product with a block of weights
-  T* weights = nullptr;    // [super_rows, stride], dense
-  uint64_t* near = nullptr;
-  int64_t near_stride = 0;
-  GradientSums<T> anchor_sums, ref_sums;
-  double* sums;            // [n], weighted losses
-  double* counted;         // [n], weighted counts
-  double* nonzero;         // [n]
+  double* sums;     // [n], weighted losses
+  double* counted;  // [n], weighted counts
+  double* nonzero;  // [n]
   // hard: the two pairs of each anchor and, by reference, who points at it.
-  int32_t* pair_index = nullptr;   // [2 n]
-  T* pair_weight = nullptr;        // [2 n]
-  int32_t* by_ref_begin = nullptr; // [m + 1]
+  int32_t* pair_index = nullptr;    // [2 n]
+  T* pair_weight = nullptr;         // [2 n]
+  int32_t* by_ref_begin = nullptr;  // [m + 2]
   int32_t* by_ref_anchor = nullptr;
   T* by_ref_weight = nullptr;
-
-  // A worker's buffers.
-  struct Worker {
-    T *distances, *negatives, *weights, *sorted, *best, *pack;
-    SortedPositive<T>*items, *item_buffer;
-    int32_t *histogram, *best_index;
-  };
-  char* workers_base = nullptr;
-  int64_t worker_bytes = 0;
 
   BatchPlan(const BatchTripletLoss& problem, bool gradient, bool mine,
             Scratch& scratch, int workers) {
     const int64_t n = problem.n, m = problem.m;
-    with_gradient = gradient;
-    dense = gradient && problem.mining != Mining::kHard;
-    anchors = LayOutOperand<T>(scratch, problem.dtype, problem.metric, n,
-                               problem.d, problem.self);
-    if (!problem.self) {
-      refs = LayOutOperand<T>(scratch, problem.dtype, problem.metric, m,
-                              problem.d, true);
-    }
+    const bool dense = gradient && problem.mining != Mining::kHard;
+    Scratch counter(nullptr);
+    AnchorRow<T> row;
+    LayOutRow(counter, problem, mine, &row);
+    constexpr int64_t kHeldElements = 2 << 20;
+    driver.LayOut(scratch, problem.dtype, problem.metric, n, m, problem.d,
+                  problem.self, false, gradient, dense, kHeldElements,
+                  counter.bytes(), workers);
     classes.LayOut(scratch, n, m, problem.self);
-    // Skewed by a line, so that rows do not share cache sets.
-    stride = Blocks(m, Operand<T>::kRowPadding) * Operand<T>::kRowPadding + 16;
-    // A block of rows stays in a core's second cache, and there are enough
-    // blocks to share out. Shape alone decides, so that results do not depend
-    // on the machine.
-    constexpr int64_t kStrip = 6;
-    int64_t rows = 96 * 1024 / stride;
-    rows = rows < n / 16 ? rows : n / 16;
-    rows = rows / kStrip * kStrip;
-    block_rows = rows < kStrip ? kStrip : rows > 96 ? 96 : rows;
-    constexpr int64_t kSuperElements = 2 << 20;
-    int64_t super = kSuperElements / stride / block_rows * block_rows;
-    const int64_t least = 64 / block_rows * block_rows + block_rows;
-    super = super < least ? least : super;
-    const int64_t whole = Blocks(n, block_rows) * block_rows;
-    super_rows = super < whole ? super : whole;
-    near_stride = Blocks(m, 64);
-    if (dense) {
-      weights = scratch.Take<T>(super_rows * stride);
-      near = scratch.Take<uint64_t>(super_rows * near_stride);
-    }
-    if (gradient) {
-      anchor_sums.sums = scratch.Take<T>(n * anchors.stride);
-      anchor_sums.own = scratch.Take<T>(anchors.padded_n);
-      if (problem.self) {
-        ref_sums = anchor_sums;
-      } else {
-        ref_sums.sums = scratch.Take<T>(m * refs.stride);
-        ref_sums.own = scratch.Take<T>(refs.padded_n);
-      }
-      if (!dense) {
-        pair_index = scratch.Take<int32_t>(2 * n);
-        pair_weight = scratch.Take<T>(2 * n);
-        by_ref_begin = scratch.Take<int32_t>(m + 2);
-        by_ref_anchor = scratch.Take<int32_t>(2 * n);
-        by_ref_weight = scratch.Take<T>(2 * n);
-      }
+    if (gradient && !dense) {
+      pair_index = scratch.Take<int32_t>(2 * n);
+      pair_weight = scratch.Take<T>(2 * n);
+      by_ref_begin = scratch.Take<int32_t>(m + 2);
+      by_ref_anchor = scratch.Take<int32_t>(2 * n);
+      by_ref_weight = scratch.Take<T>(2 * n);
     }
     sums = scratch.Take<double>(n);
     counted = scratch.Take<double>(n);
     nonzero = scratch.Take<double>(n);
-    Scratch counter(nullptr);
-    LayOutWorker(counter, problem, mine);
-    worker_bytes = counter.bytes();
-    workers_base = scratch.Take<char>(workers * worker_bytes);
   }
 
-  Worker LayOutWorker(Scratch& scratch, const BatchTripletLoss& problem,
-                      bool mine) const {
+  // A worker's buffers for a row.
+  void LayOutRow(Scratch& scratch, const BatchTripletLoss& problem, bool mine,
+                 AnchorRow<T>* row) const {
     const int64_t m = problem.m;
-    Worker worker = {};
-    if (!dense) worker.distances = scratch.Take<T>(block_rows * stride);
-    if (mine) return worker;
-    worker.negatives = scratch.Take<T>(stride);
-    worker.weights = scratch.Take<T>(stride);
-    if (dense) worker.pack = scratch.Take<T>(kPackSize);
-    if (problem.mining == Mining::kHard) return worker;
-    worker.sorted = scratch.Take<T>(2 * m + 2);
-    worker.items = scratch.Take<SortedPositive<T>>(m);
-    worker.item_buffer = scratch.Take<SortedPositive<T>>(m);
+    constexpr int64_t kVector = 64;  // room for a whole last vector
+    if (mine) return;
+    row->negatives = scratch.Take<T>(m + kVector);
+    row->weights = scratch.Take<T>(m + kVector);
+    if (problem.mining == Mining::kHard) return;
+    row->sorted = scratch.Take<T>(2 * m + 2);
+    row->items = scratch.Take<SortedPositive<T>>(m);
+    row->item_buffer = scratch.Take<SortedPositive<T>>(m);
     if (problem.mining == Mining::kSemiHard) {
-      worker.best = scratch.Take<T>(m + 2);
-      worker.best_index = scratch.Take<int32_t>(m + 2);
+      row->best = scratch.Take<T>(m + 2);
+      row->best_index = scratch.Take<int32_t>(m + 2);
     } else {
-      worker.histogram = scratch.Take<int32_t>(4 * (m + 2));
+      row->histogram = scratch.Take<int32_t>(4 * (m + 2));
     }
-    return worker;
-  }
-
-  Worker WorkerOf(const BatchTripletLoss& problem, bool mine,
-                  int worker) const {
-    Scratch scratch(workers_base + worker * worker_bytes);
-    return LayOutWorker(scratch, problem, mine);
-  }
-
-  const Operand<T>& right(const BatchTripletLoss& problem) const {
-    return problem.self ? anchors : refs;
   }
 };
 
@@ -948,12 +876,7 @@ template <typename T>
 void PreparePlan(BatchPlan<T>& plan, const BatchTripletLoss& problem,
                  const BatchTripletArrays& arrays,
                  const ParallelFor& parallel) {
-  const TileKernels<T>& tiles = Tiles(T());
-  tiles.prepare(plan.anchors, problem.dtype, arrays.anchors, nullptr, parallel);
-  if (!problem.self) {
-    tiles.prepare(plan.refs, problem.dtype, arrays.refs, plan.anchors.centre,
-                  parallel);
-  }
+  plan.driver.Prepare(problem.dtype, arrays.anchors, arrays.refs, parallel);
   plan.classes.Build(arrays.labels, problem.n, arrays.ref_labels, problem.m,
                      problem.self);
 }
@@ -994,189 +917,95 @@ void AddMinedPairs(BatchPlan<T>& plan, const BatchTripletLoss& problem,
     plan.by_ref_weight[at] = plan.pair_weight[e];
   }
   constexpr int64_t kRows = 64;
-  const double cost = kRows * 4.0 * (static_cast<double>(problem.d) / 8 + 16);
-  const auto clear = [](const Operand<T>& operand, const GradientSums<T>& sums,
-                        int64_t row, int64_t rows) {
-    for (int64_t k = row * operand.stride; k < (row + rows) * operand.stride;
-         ++k) {
-      sums.sums[k] = 0;
-    }
-    for (int64_t i = row; i < row + rows; ++i) sums.own[i] = 0;
-  };
-  const Operand<T>& right = plan.right(problem);
+  const double cost = kRows * 4.0 * PairCost(problem.d);
+  const Operand<T>& anchors = plan.driver.x;
+  const Operand<T>& refs = plan.driver.right();
   parallel(Blocks(n, kRows), cost, [&](int64_t unit, int) {
     const int64_t row = unit * kRows;
     const int64_t rows = n - row < kRows ? n - row : kRows;
-    clear(plan.anchors, plan.anchor_sums, row, rows);
+    ClearSums(anchors, plan.driver.x_sums, row, rows);
     for (int64_t i = row; i < row + rows; ++i) {
       if (plan.pair_index[2 * i] < 0) continue;
-      tiles.accumulate_pairs(plan.anchors, right, i, 2,
-                             plan.pair_index + 2 * i, plan.pair_weight + 2 * i,
-                             plan.anchor_sums);
+      tiles.accumulate_pairs(anchors, refs, i, 2, plan.pair_index + 2 * i,
+                             plan.pair_weight + 2 * i, plan.driver.x_sums);
     }
   });
   parallel(Blocks(m, kRows), cost, [&](int64_t unit, int) {
     const int64_t row = unit * kRows;
     const int64_t rows = m - row < kRows ? m - row : kRows;
-    if (!problem.self) clear(right, plan.ref_sums, row, rows);
+    if (!problem.self) ClearSums(refs, plan.driver.y_sums, row, rows);
     for (int64_t j = row; j < row + rows; ++j) {
-      tiles.accumulate_pairs(right, plan.anchors, j, begin[j + 1] - begin[j],
+      tiles.accumulate_pairs(refs, anchors, j, begin[j + 1] - begin[j],
                              plan.by_ref_anchor + begin[j],
-                             plan.by_ref_weight + begin[j], plan.ref_sums);
+                             plan.by_ref_weight + begin[j], plan.driver.y_sums);
     }
   });
-}
-
-template <typename T>
-void FinishGradients(const BatchPlan<T>& plan, const BatchTripletLoss& problem,
-                     const BatchTripletArrays& arrays, double scale,
-                     const ParallelFor& parallel) {
-  const TileKernels<T>& tiles = Tiles(T());
-  constexpr int64_t kRows = 256;
-  const double cost = kRows * (static_cast<double>(problem.d) / 4 + 8);
-  const auto finish = [&](const Operand<T>& operand,
-                          const GradientSums<T>& sums, void* gradient) {
-    parallel(Blocks(operand.n, kRows), cost, [&](int64_t unit, int) {
-      const int64_t row = unit * kRows;
-      tiles.finish_gradient(
-          operand, row, operand.n - row < kRows ? operand.n - row : kRows, sums,
-          scale, static_cast<T*>(gradient));
-    });
-  };
-  finish(plan.anchors, plan.anchor_sums, arrays.anchors_grad);
-  if (!problem.self && arrays.refs_grad != nullptr) {
-    finish(plan.refs, plan.ref_sums, arrays.refs_grad);
-  }
 }
 
 template <typename T>
 void RunBatch(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
               void* base, const ParallelFor& parallel) {
   const int64_t n = problem.n, m = problem.m;
-  const bool with_gradient = arrays.anchors_grad != nullptr;
+  // Without anchors their gradient is an empty array, which may be null.
+  const bool with_gradient =
+      arrays.anchors_grad != nullptr || arrays.refs_grad != nullptr;
   Scratch scratch(base);
   BatchPlan<T> plan(problem, with_gradient, false, scratch, parallel.workers);
   PreparePlan(plan, problem, arrays, parallel);
   const TileKernels<T>& tiles = Tiles(T());
-  const Operand<T>& right = plan.right(problem);
+  const bool dense = plan.driver.dense;
   const T* sample_weights = static_cast<const T*>(arrays.weights);
-  const int64_t padded_m = right.padded_n;
-  const double pair_cost = static_cast<double>(problem.d) / 8 + 4;
-  if (plan.dense) {
-    const auto clear = [&](const Operand<T>& operand,
-                           const GradientSums<T>& sums) {
-      for (int64_t k = 0; k < operand.n * operand.stride; ++k) sums.sums[k] = 0;
-      for (int64_t i = 0; i < operand.n; ++i) sums.own[i] = 0;
-    };
-    clear(plan.anchors, plan.anchor_sums);
-    if (!problem.self) clear(plan.refs, plan.ref_sums);
-  }
-  for (int64_t super = 0; super < n; super += plan.super_rows) {
-    const int64_t super_rows =
-        n - super < plan.super_rows ? n - super : plan.super_rows;
-    // Each anchor's row: distances, loss, weights, and the anchor's own part
-    // of the gradient.
-    parallel(
-        Blocks(super_rows, plan.block_rows),
-        static_cast<double>(plan.block_rows) * static_cast<double>(m) *
-            pair_cost,
-        [&](int64_t unit, int worker_number) {
-          const auto worker = plan.WorkerOf(problem, false, worker_number);
-          const int64_t row = super + unit * plan.block_rows;
-          const int64_t rows = super + super_rows - row < plan.block_rows
-                                   ? super + super_rows - row
-                                   : plan.block_rows;
-          T* distances = plan.dense
-                             ? plan.weights + (row - super) * plan.stride
-                             : worker.distances;
-          uint64_t* near =
-              plan.dense ? plan.near + (row - super) * plan.near_stride
-                         : nullptr;
-          tiles.distances(plan.anchors, right, row, rows, 0, padded_m,
-                          DiagonalOf(problem), distances, plan.stride, near,
-                          plan.near_stride);
-          for (int64_t r = 0; r < rows; ++r) {
-            const int64_t i = row + r;
-            T* distance_row = distances + r * plan.stride;
-            AnchorRow<T> anchor;
-            anchor.mining = problem.mining;
-            anchor.margin = problem.margin;
-            anchor.soft = problem.soft;
-            anchor.with_gradient = with_gradient;
-            anchor.m = m;
-            anchor.distances = distance_row;
-            anchor.self = SelfOf(problem, i);
-            anchor.own_class = plan.classes.of_anchor[i];
-            anchor.of_ref = plan.classes.of_ref;
-            anchor.positives = PositivesOf(plan, i, &anchor.positives_count);
-            anchor.negatives = worker.negatives;
-            anchor.weights = worker.weights;
-            anchor.sorted = worker.sorted;
-            anchor.items = worker.items;
-            anchor.item_buffer = worker.item_buffer;
-            anchor.histogram = worker.histogram;
-            anchor.best = worker.best;
-            anchor.best_index = worker.best_index;
-            const AnchorResult result = RunRow(anchor);
-            const double weight =
-                sample_weights == nullptr
-                    ? 1.0
-                    : static_cast<double>(sample_weights[i]);
-            // A weight of zero takes a NaN anchor out as well.
-            plan.sums[i] = weight == 0 ? 0 : weight * result.sum;
-            plan.counted[i] = weight * static_cast<double>(result.counted);
-            plan.nonzero[i] = weight * static_cast<double>(result.nonzero);
-            if (plan.dense) {
-              if (weight != 1) {
-                for (int64_t j = 0; j < m; ++j) {
-                  worker.weights[j] = weight == 0
-                                          ? T(0)
-                                          : static_cast<T>(weight) *
-                                                worker.weights[j];
-                }
-              }
-              tiles.weights_from_slopes(problem.metric, m, worker.weights,
-                                        distance_row);
-            } else if (with_gradient) {
-              const bool used = result.positive >= 0 && result.negative >= 0 &&
-                                result.slope != 0 && weight != 0;
-              const int32_t indices[2] = {result.positive, result.negative};
-              for (int side = 0; side < 2; ++side) {
-                plan.pair_index[2 * i + side] = used ? indices[side] : -1;
-                if (!used) continue;
-                const T slope = static_cast<T>(side == 0 ? weight * result.slope
-                                                         : -weight *
-                                                               result.slope);
-                T value = distance_row[indices[side]];
-                tiles.weights_from_slopes(problem.metric, 1, &slope, &value);
-                plan.pair_weight[2 * i + side] = value;
-              }
+  plan.driver.Run(
+      DiagonalOf(problem), parallel,
+      [&](int64_t i, T* distances,
+          const typename RowDriver<T>::Worker& worker) {
+        AnchorRow<T> anchor = {};
+        Scratch worker_scratch(worker.own);
+        plan.LayOutRow(worker_scratch, problem, false, &anchor);
+        anchor.mining = problem.mining;
+        anchor.margin = problem.margin;
+        anchor.soft = problem.soft;
+        anchor.with_gradient = with_gradient;
+        anchor.m = m;
+        anchor.distances = distances;
+        anchor.self = SelfOf(problem, i);
+        anchor.own_class = plan.classes.of_anchor[i];
+        anchor.of_ref = plan.classes.of_ref;
+        anchor.positives = PositivesOf(plan, i, &anchor.positives_count);
+        const AnchorResult result = RunRow(anchor);
+        const double weight = sample_weights == nullptr
+                                  ? 1.0
+                                  : static_cast<double>(sample_weights[i]);
+        // A weight of zero takes a NaN anchor out as well.
+        plan.sums[i] = weight == 0 ? 0 : weight * result.sum;
+        plan.counted[i] = weight * static_cast<double>(result.counted);
+        plan.nonzero[i] = weight * static_cast<double>(result.nonzero);
+        if (dense) {
+          if (weight != 1) {
+            for (int64_t j = 0; j < m; ++j) {
+              anchor.weights[j] =
+                  weight == 0 ? T(0)
+                              : static_cast<T>(weight) * anchor.weights[j];
             }
           }
-          if (plan.dense) {
-            tiles.accumulate_rows(plan.anchors, right, row, rows, 0, m,
-                                  {distances, plan.stride, near,
-                                   plan.near_stride},
-                                  plan.anchor_sums, worker.pack);
+          tiles.weights_from_slopes(problem.metric, m, anchor.weights,
+                                    distances);
+        } else if (with_gradient) {
+          const bool used = result.positive >= 0 && result.negative >= 0 &&
+                            result.slope != 0 && weight != 0;
+          const int32_t indices[2] = {result.positive, result.negative};
+          const double slopes[2] = {weight * result.slope,
+                                    -weight * result.slope};
+          for (int side = 0; side < 2; ++side) {
+            plan.pair_index[2 * i + side] = used ? indices[side] : -1;
+            if (!used) continue;
+            const T slope = static_cast<T>(slopes[side]);
+            T value = distances[indices[side]];
+            tiles.weights_from_slopes(problem.metric, 1, &slope, &value);
+            plan.pair_weight[2 * i + side] = value;
           }
-        });
-    if (!plan.dense) continue;
-    // Each reference's part, from the weights of all anchors of the block.
-    constexpr int64_t kColumns = 64;
-    parallel(Blocks(m, kColumns),
-             kColumns * static_cast<double>(super_rows) * pair_cost,
-             [&](int64_t unit, int worker_number) {
-               const auto worker = plan.WorkerOf(problem, false, worker_number);
-               const int64_t column = unit * kColumns;
-               const int64_t columns =
-                   m - column < kColumns ? m - column : kColumns;
-               tiles.accumulate_columns(
-                   plan.anchors, right, super, super_rows, column, columns,
-                   {plan.weights + column, plan.stride,
-                    plan.near + column / 64, plan.near_stride},
-                   plan.ref_sums, worker.pack);
-             });
-  }
+        }
+      });
   double sum = 0, counted = 0, nonzero = 0;
   for (int64_t i = 0; i < n; ++i) {
     sum += plan.sums[i];
@@ -1194,8 +1023,8 @@ void RunBatch(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
     }
   }
   if (!with_gradient) return;
-  if (!plan.dense) AddMinedPairs(plan, problem, parallel);
-  FinishGradients(plan, problem, arrays, scale, parallel);
+  if (!dense) AddMinedPairs(plan, problem, parallel);
+  plan.driver.Finish(scale, arrays.anchors_grad, arrays.refs_grad, parallel);
 }
 
 template <typename T>
@@ -1229,8 +1058,8 @@ void ForEachTriplet(const BatchTripletLoss& problem, const BatchPlan<T>& plan,
     int64_t best_positive = -1, best_negative = -1;
     for (int64_t e = 0; e < count; ++e) {
       const int32_t j = positives[e];
-      if (positive(j) && (best_positive < 0 ||
-                          distances[j] > distances[best_positive])) {
+      if (positive(j) &&
+          (best_positive < 0 || distances[j] > distances[best_positive])) {
         best_positive = j;
       }
     }
@@ -1285,44 +1114,28 @@ void RunMine(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
   BatchPlan<T> plan(problem, false, true, scratch, parallel.workers);
   int64_t* begin = scratch.Take<int64_t>(n + 1);
   PreparePlan(plan, problem, arrays, parallel);
-  const TileKernels<T>& tiles = Tiles(T());
-  const Operand<T>& right = plan.right(problem);
   int64_t* triplets = nullptr;
   // Twice over the anchors: to count, and, when there is room, to write.
   for (int pass = 0; pass < 2; ++pass) {
-    parallel(
-        Blocks(n, plan.block_rows),
-        static_cast<double>(plan.block_rows) *
-            static_cast<double>(problem.m) *
-            (static_cast<double>(problem.d) / 8 + 16),
-        [&](int64_t unit, int worker_number) {
-          const auto worker = plan.WorkerOf(problem, true, worker_number);
-          const int64_t row = unit * plan.block_rows;
-          const int64_t rows =
-              n - row < plan.block_rows ? n - row : plan.block_rows;
-          tiles.distances(plan.anchors, right, row, rows, 0, right.padded_n,
-                          DiagonalOf(problem), worker.distances, plan.stride,
-                          nullptr, 0);
-          for (int64_t r = 0; r < rows; ++r) {
-            const int64_t i = row + r;
-            const T* distances = worker.distances + r * plan.stride;
-            if (pass == 0) {
-              int64_t count = 0;
-              ForEachTriplet(problem, plan, i, distances,
-                             [&](int64_t, int64_t) { ++count; });
-              begin[i + 1] = count;
-            } else {
-              int64_t* out = triplets + 3 * begin[i];
-              ForEachTriplet(problem, plan, i, distances,
-                             [&](int64_t p, int64_t q) {
-                               out[0] = i;
-                               out[1] = p;
-                               out[2] = q;
-                               out += 3;
-                             });
-            }
-          }
-        });
+    plan.driver.Run(DiagonalOf(problem), parallel,
+                    [&](int64_t i, const T* distances,
+                        const typename RowDriver<T>::Worker&) {
+                      if (pass == 0) {
+                        int64_t count = 0;
+                        ForEachTriplet(problem, plan, i, distances,
+                                       [&](int64_t, int64_t) { ++count; });
+                        begin[i + 1] = count;
+                        return;
+                      }
+                      int64_t* out = triplets + 3 * begin[i];
+                      ForEachTriplet(problem, plan, i, distances,
+                                     [&](int64_t p, int64_t q) {
+                                       out[0] = i;
+                                       out[1] = p;
+                                       out[2] = q;
+                                       out += 3;
+                                     });
+                    });
     if (pass == 1) break;
     begin[0] = 0;
     for (int64_t i = 0; i < n; ++i) begin[i + 1] += begin[i];
@@ -1449,8 +1262,7 @@ Status BatchTripletLossCpu(const BatchTripletLoss& problem,
   return Ok();
 }
 
-int64_t MineTripletsScratchBytes(const BatchTripletLoss& problem,
-                                 int workers) {
+int64_t MineTripletsScratchBytes(const BatchTripletLoss& problem, int workers) {
   return problem.dtype == DType::kFloat64
              ? BatchBytes<double>(problem, false, true, workers)
              : BatchBytes<float>(problem, false, true, workers);
