@@ -18,6 +18,7 @@
 #include "core/names.h"
 #include "core/scale.h"
 #include "distance/distance.h"
+#include "neighbors/neighbors.h"
 #include "simd/dispatch.h"
 #include "triplet/triplet.h"
 
@@ -475,6 +476,64 @@ py::array MineTripletsNumpy(const py::array& embeddings,
   return output.triplets;
 }
 
+// ---- neighbors ----
+
+// (distances, indices). Labels are there where `only` is not any.
+py::tuple NearestNeighborsNumpy(const py::array& queries,
+                                const std::optional<py::array>& keys,
+                                const std::optional<py::array>& query_labels,
+                                const std::optional<py::array>& key_labels,
+                                const std::string& dtype,
+                                const std::string& metric,
+                                const std::string& only, int64_t k,
+                                int threads) {
+  NearestNeighbors problem;
+  problem.dtype = ParseDType(dtype);
+  Raise(ParseMetric(metric.c_str(), &problem.metric));
+  Raise(ParseOnly(only.c_str(), &problem.only));
+  problem.self = !keys.has_value();
+  problem.k = k;
+
+  const py::dtype storage = Storage(problem.dtype);
+  ShapeMatcher match;
+  NearestNeighborsArrays arrays;
+  const auto bind = [&](const char* name, const py::array& array,
+                        const py::dtype& type, const char* pattern) {
+    const ArrayView view = View(name, array, type);
+    Raise(match(name, view.shape, pattern));
+    return view.data;
+  };
+  const auto bind_labels = [&](const char* name, const py::array& array,
+                               const char* pattern) {
+    return static_cast<const int64_t*>(
+        bind(name, array, py::dtype("int64"), pattern));
+  };
+  arrays.queries = bind("queries", queries, storage, "nd");
+  if (!problem.self) arrays.keys = bind("keys", *keys, storage, "md");
+  if (query_labels.has_value()) {
+    arrays.query_labels = bind_labels("query_labels", *query_labels, "n|n1");
+  }
+  if (key_labels.has_value()) {
+    arrays.key_labels = bind_labels("key_labels", *key_labels, "m|m1");
+  }
+  problem.n = match['n'];
+  problem.m = problem.self ? problem.n : match['m'];
+  problem.d = match['d'];
+  Raise(Check(problem));
+
+  const Shape shape{true, {problem.n, k}};
+  py::array distances = New(storage, shape);
+  py::array indices = New(py::dtype("int64"), shape);
+  arrays.distances = distances.mutable_data();
+  arrays.indices = static_cast<int64_t*>(indices.mutable_data());
+  Run(threads, [&](const ParallelFor& parallel) {
+    const Scratch scratch =
+        NewScratch(NearestNeighborsScratchBytes(problem, parallel.workers));
+    return NearestNeighborsCpu(problem, arrays, scratch.get(), parallel);
+  });
+  return py::make_tuple(distances, indices);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_numpy, module) {
@@ -487,6 +546,7 @@ PYBIND11_MODULE(_numpy, module) {
   module.def("triplet_loss", &TripletLossNumpy);
   module.def("batch_triplet_loss", &BatchTripletLossNumpy);
   module.def("mine_triplets", &MineTripletsNumpy);
+  module.def("nearest_neighbors", &NearestNeighborsNumpy);
 }
 
 }  // namespace tf_pairwise

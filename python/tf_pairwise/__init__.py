@@ -14,6 +14,7 @@ from tf_pairwise import _library
 if TYPE_CHECKING:
     from tf_pairwise import numpy, reference
     from tf_pairwise.distance import paired_distance, pairwise_distance
+    from tf_pairwise.neighbors import nearest_neighbors
     from tf_pairwise.triplet import batch_triplet_loss, mine_triplets, triplet_loss
 
     __version__: str
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _FUNCTIONS = {
     "batch_triplet_loss": "triplet",
     "mine_triplets": "triplet",
+    "nearest_neighbors": "neighbors",
     "paired_distance": "distance",
     "pairwise_distance": "distance",
     "triplet_loss": "triplet",
@@ -32,6 +34,7 @@ __all__ = [
     "__version__",
     "batch_triplet_loss",
     "mine_triplets",
+    "nearest_neighbors",
     "numpy",
     "paired_distance",
     "pairwise_distance",

@@ -6,6 +6,7 @@ import numbers
 METRICS = ("euclidean", "squared_euclidean", "cosine", "manhattan", "dot")
 MININGS = ("all", "hard", "semi_hard", "semi_hard_all", "hard_all")
 SOFT_MININGS = ("all", "hard", "semi_hard")
+ONLY = ("same_label", "other_label")
 REDUCTIONS = ("none", "sum", "mean", "mean_nonzero")
 BATCH_CONTRASTIVE_REDUCTIONS = (*REDUCTIONS, "balanced_mean")
 
@@ -81,3 +82,24 @@ def similar_label(value):
     if not -(2**63) <= value < 2**63:
         raise ValueError(f"similar_label: got {value!r}, expected an integer of 64 bits")
     return int(value)
+
+
+def neighbors(keys, k, query_labels, key_labels, only):
+    """k and `only`, "any" for None, as the kernels read them; labels come with `only` alone."""
+    if isinstance(k, bool) or not isinstance(k, numbers.Integral):
+        raise TypeError(f"k: got {k!r}, expected a Python integer")
+    if not 1 <= k < 2**31:
+        raise ValueError(f"k: got {k!r}, expected an integer, 1 or more")
+    if only is not None:
+        one_of("only", only, ONLY)
+    for name, value in (("query_labels", query_labels), ("key_labels", key_labels)):
+        if name == "key_labels" and keys is None:
+            if value is not None:
+                raise ValueError(
+                    "key_labels: got labels with keys None, expected None: "
+                    "queries that are their own keys have query_labels"
+                )
+        elif (value is None) != (only is None):
+            came = "None" if value is None else "labels"
+            raise ValueError(f"{name}: got {came} with only {only!r}, expected both or neither")
+    return int(k), only or "any"

@@ -24,6 +24,7 @@ from tf_pairwise import _arguments, _numpy
 __all__ = [
     "batch_triplet_loss",
     "mine_triplets",
+    "nearest_neighbors",
     "paired_distance",
     "paired_distance_gradient",
     "pairwise_distance",
@@ -183,6 +184,35 @@ def mine_triplets(
     margin = _arguments.margin(margin, mining)
     inputs, _, dtype = _batch(embeddings, labels, ref_embeddings, ref_labels, self_offset)
     return _numpy.mine_triplets(*inputs, dtype, metric, mining, margin, _threads(threads))
+
+
+def nearest_neighbors(
+    queries,
+    keys=None,
+    k=10,
+    *,
+    metric="euclidean",
+    query_labels=None,
+    key_labels=None,
+    only=None,
+    threads=None,
+):
+    """`tf_pairwise.nearest_neighbors`: [n, d], [m, d] -> distances [n, k], int64 indices [n, k]."""
+    _arguments.one_of("metric", metric, _arguments.METRICS)
+    k, only = _arguments.neighbors(keys, k, query_labels, key_labels, only)
+    queries, dtype = _points("queries", queries)
+    distances, indices = _numpy.nearest_neighbors(
+        _raw(queries),
+        _raw(None if keys is None else _like("keys", keys, queries, "queries")),
+        None if query_labels is None else _labels("query_labels", query_labels),
+        None if key_labels is None else _labels("key_labels", key_labels),
+        dtype,
+        metric,
+        only,
+        k,
+        _threads(threads),
+    )
+    return distances.view(queries.dtype), indices
 
 
 # ---- arguments ----

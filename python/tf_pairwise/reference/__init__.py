@@ -14,6 +14,7 @@ from tf_pairwise.reference.contrastive import (
     supervised_contrastive_loss,
 )
 from tf_pairwise.reference.distance import paired_distance, pairwise_distance
+from tf_pairwise.reference.neighbors import nearest_neighbors
 from tf_pairwise.reference.triplet import batch_triplet_loss, mine_triplets, triplet_loss
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "contrastive_loss",
     "info_nce_loss",
     "mine_triplets",
+    "nearest_neighbors",
     "nt_xent_loss",
     "paired_distance",
     "pairwise_distance",
