@@ -59,6 +59,19 @@ def self_offset(value):
     return tf.cast(value, tf.int64)
 
 
+def batch(embeddings, batch_labels, ref_embeddings, ref_labels, offset):
+    """The inputs of a batch op, and whether the embeddings are their own references."""
+    itself = not _arguments.references(ref_embeddings, ref_labels, offset)
+    embeddings = points("embeddings", embeddings)
+    batch_labels = labels("labels", batch_labels)
+    if itself:
+        ref_embeddings, ref_labels = embeddings, batch_labels
+    else:
+        ref_embeddings = points("ref_embeddings", ref_embeddings, embeddings, "embeddings")
+        ref_labels = labels("ref_labels", ref_labels)
+    return (embeddings, batch_labels, ref_embeddings, ref_labels, self_offset(offset)), itself
+
+
 _constants = {}
 
 

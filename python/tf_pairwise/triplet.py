@@ -148,7 +148,7 @@ def batch_triplet_loss(
     _arguments.one_of("metric", metric, _arguments.METRICS)
     _arguments.one_of("reduction", reduction, _arguments.REDUCTIONS)
     margin = _arguments.margin(margin, mining)
-    inputs, itself = _batch(embeddings, labels, ref_embeddings, ref_labels, self_offset)
+    inputs, itself = _tensors.batch(embeddings, labels, ref_embeddings, ref_labels, self_offset)
     weights, weighted = _tensors.weights(sample_weight, _tensors.accumulator(inputs[0].dtype))
     return ops.tf_pairwise_batch_triplet_loss(
         *inputs,
@@ -198,22 +198,8 @@ def mine_triplets(
     _arguments.one_of("mining", mining, _arguments.MININGS)
     _arguments.one_of("metric", metric, _arguments.METRICS)
     margin = _arguments.margin(margin, mining)
-    inputs, itself = _batch(embeddings, labels, ref_embeddings, ref_labels, self_offset)
+    inputs, itself = _tensors.batch(embeddings, labels, ref_embeddings, ref_labels, self_offset)
     return ops.tf_pairwise_mine_triplets(*inputs, metric, margin, mining, itself)
-
-
-def _batch(embeddings, labels, ref_embeddings, ref_labels, self_offset):
-    """The inputs of a batch op, and whether the embeddings are their own references."""
-    itself = not _arguments.references(ref_embeddings, ref_labels, self_offset)
-    embeddings = _tensors.points("embeddings", embeddings)
-    labels = _tensors.labels("labels", labels)
-    if itself:
-        ref_embeddings, ref_labels = embeddings, labels
-    else:
-        ref_embeddings = _tensors.points("ref_embeddings", ref_embeddings, embeddings, "embeddings")
-        ref_labels = _tensors.labels("ref_labels", ref_labels)
-    self_offset = _tensors.self_offset(self_offset)
-    return (embeddings, labels, ref_embeddings, ref_labels, self_offset), itself
 
 
 # ---- gradients ----
