@@ -1,4 +1,4 @@
-"""Set-up of the tests, which are of the installed package: the `slow` marker, and hypothesis."""
+"""Set-up of the tests, which are of the installed package."""
 
 import os
 
@@ -11,7 +11,3 @@ hypothesis.settings.register_profile(
     "tf_pairwise", deadline=None, derandomize=True, database=None, max_examples=25
 )
 hypothesis.settings.load_profile("tf_pairwise")
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: long sweeps, left out with -m 'not slow'")

@@ -1,10 +1,10 @@
 """The reference itself, against loops over NumPy scalars that share no code with it."""
 
-import inputs
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import inputs
 from tf_pairwise import reference
 
 

@@ -1,16 +1,8 @@
-"""What the reference functions ask of their arguments, so that the formulas stay bare."""
-
-import math
-import numbers
+"""What the reference functions ask of their tensors, so that the formulas stay bare."""
 
 import tensorflow as tf
 
 DTYPES = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
-
-
-def one_of(name, value, allowed):
-    if value not in allowed:
-        raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(allowed)}")
 
 
 def points(name, value, rank=None, least_rank=0):
@@ -72,13 +64,3 @@ def weights(value, points_of, dtype):
     if not value.shape.is_compatible_with([points_of.shape[0]]):
         raise ValueError(f"sample_weight: got shape {value.shape}, expected [{points_of.shape[0]}]")
     return tf.cast(value, dtype)
-
-
-def margin(value):
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"margin: got {value!r}, expected a number or None")
-    if not math.isfinite(value) or value < 0:
-        raise ValueError(f"margin: got {value!r}, expected a finite number, 0 or more, or None")
-    return float(value)

@@ -14,9 +14,8 @@ a zero vector under cosine) its gradient is 0. Inf in a point is treated as NaN.
 
 import tensorflow as tf
 
+from tf_pairwise import _arguments
 from tf_pairwise.reference import _checks
-
-METRICS = ("euclidean", "squared_euclidean", "cosine", "manhattan", "dot")
 
 
 def pairwise_distance(x, y=None, metric="euclidean"):
@@ -25,7 +24,7 @@ def pairwise_distance(x, y=None, metric="euclidean"):
     With ``y=None``, x against itself; the diagonal is then exactly zero, but for ``dot``
     (``-|x|^2``) and for the zero vectors of ``cosine`` (1).
     """
-    _checks.one_of("metric", metric, METRICS)
+    _arguments.one_of("metric", metric, _arguments.METRICS)
     x = _checks.points("x", x, least_rank=2)
     if y is not None:
         y = _checks.points("y", y, least_rank=2)
@@ -36,7 +35,7 @@ def pairwise_distance(x, y=None, metric="euclidean"):
 
 def paired_distance(x, y, metric="euclidean"):
     """``[..., d], [..., d] -> [...]``: the distance of each row of x to the same row of y."""
-    _checks.one_of("metric", metric, METRICS)
+    _arguments.one_of("metric", metric, _arguments.METRICS)
     x = _checks.points("x", x, least_rank=1)
     y = _checks.points("y", y, least_rank=1)
     _checks.alike("y", y, "x", x, slice(None))

@@ -7,17 +7,14 @@ The loss of an anchor a, a positive p (same label) and a negative n (another lab
                                                        In Defense of the Triplet Loss,
                                                        Hermans et al. 2017, section 2
 
-A batch of N points has up to N^3 triplets. `MININGS` says which of them count.
+A batch of N points has up to N^3 triplets; ``mining`` says which of them count.
 """
 
 import tensorflow as tf
 
+from tf_pairwise import _arguments
 from tf_pairwise.reference import _checks
-from tf_pairwise.reference.distance import METRICS, all_pairs, pairs
-
-MININGS = ("all", "hard", "semi_hard", "semi_hard_all", "hard_all")
-SOFT_MININGS = ("all", "hard", "semi_hard")
-REDUCTIONS = ("none", "sum", "mean", "mean_nonzero")
+from tf_pairwise.reference.distance import all_pairs, pairs
 
 
 def triplet_loss(
@@ -37,9 +34,9 @@ def triplet_loss(
     (Balntas et al. 2016, "Learning local feature descriptors with triplets ..."); a tie goes
     to ``D(a, n)``. ``sample_weight`` has one weight per triplet.
     """
-    _checks.one_of("metric", metric, METRICS)
-    _checks.one_of("reduction", reduction, REDUCTIONS)
-    margin = _checks.margin(margin)
+    _arguments.one_of("metric", metric, _arguments.METRICS)
+    _arguments.one_of("reduction", reduction, _arguments.REDUCTIONS)
+    _arguments.margin(margin)
     anchors = _checks.points("anchors", anchors, rank=2)
     positives = _checks.points("positives", positives, rank=2)
     negatives = _checks.points("negatives", negatives, rank=2)
@@ -88,11 +85,9 @@ def batch_triplet_loss(
     over its triplets, ``"mean"`` is over the counted triplets, ``"mean_nonzero"`` over those
     of them whose loss is not zero; the means divide by the sum of the weights they count.
     """
-    _checks.one_of("mining", mining, MININGS)
-    _checks.one_of("reduction", reduction, REDUCTIONS)
-    margin = _checks.margin(margin)
-    if margin is None and mining not in SOFT_MININGS:
-        raise ValueError(f"margin: got None with mining {mining!r}, expected a number")
+    _arguments.one_of("mining", mining, _arguments.MININGS)
+    _arguments.one_of("reduction", reduction, _arguments.REDUCTIONS)
+    _arguments.margin(margin, mining)
     distances, positive, negative = _distances_and_masks(
         embeddings, labels, metric, ref_embeddings, ref_labels, self_offset
     )
@@ -135,10 +130,8 @@ def mine_triplets(
     A row is (anchor, positive, negative); the last two are rows of the references where there
     are any. Pairs whose distance is NaN are left out.
     """
-    _checks.one_of("mining", mining, MININGS)
-    margin = _checks.margin(margin)
-    if margin is None and mining not in SOFT_MININGS:
-        raise ValueError(f"margin: got None with mining {mining!r}, expected a number")
+    _arguments.one_of("mining", mining, _arguments.MININGS)
+    _arguments.margin(margin, mining)
     distances, positive, negative = _distances_and_masks(
         embeddings, labels, metric, ref_embeddings, ref_labels, self_offset
     )
@@ -162,16 +155,12 @@ def _distances_and_masks(embeddings, labels, metric, ref_embeddings, ref_labels,
     The last column is of a point that is nobody's positive and nobody's negative, so that the
     arg-max and arg-min of a row have something to look at when there are no references.
     """
-    _checks.one_of("metric", metric, METRICS)
+    _arguments.one_of("metric", metric, _arguments.METRICS)
     embeddings = _checks.points("embeddings", embeddings, rank=2)
     labels = _checks.labels("labels", labels, "embeddings", embeddings)
-    if (ref_embeddings is None) != (ref_labels is None):
-        missing = "ref_labels" if ref_labels is None else "ref_embeddings"
-        raise ValueError(f"{missing}: got None, expected both of ref_embeddings, ref_labels")
+    has_references = _arguments.references(ref_embeddings, ref_labels, self_offset)
 
-    if ref_embeddings is None:
-        if self_offset is not None:
-            raise ValueError("self_offset: got a value without ref_embeddings")
+    if not has_references:
         distances = all_pairs(embeddings, None, metric)
         ref_labels, self_offset = labels, 0
     else:
@@ -183,6 +172,8 @@ def _distances_and_masks(embeddings, labels, metric, ref_embeddings, ref_labels,
     same = tf.equal(labels[:, None], ref_labels[None, :])
     other = tf.ones_like(same)
     if self_offset is not None:
+        if not tf.is_tensor(self_offset):
+            _arguments.self_offset(self_offset)
         own = tf.range(tf.shape(distances)[0]) + tf.cast(self_offset, tf.int32)
         other = tf.not_equal(own[:, None], tf.range(tf.shape(distances)[1])[None, :])
     one_more = [[0, 0], [0, 1]]
@@ -254,7 +245,9 @@ def _reduce(loss, counted, weight, reduction, lost=None):
 
 
 def _sum_per_anchor(values):
-    return tf.reduce_sum(values, axis=list(range(1, values.shape.rank)))
+    """[n, ...] -> [n]"""
+    flat = tf.reshape(values, tf.stack([tf.shape(values)[0], tf.reduce_prod(tf.shape(values)[1:])]))
+    return tf.reduce_sum(flat, axis=1)
 
 
 def _any(mask):
