@@ -80,8 +80,9 @@ struct RowDriver {
   // What a walk is over. `x` is the rows' side; with `self`, y is x.
   Operand<T> x, y;
   bool self = true;
-  bool dense = false;  // rows become weights, and both sides' sums take them
-  int64_t stride = 0;  // of a row of distances
+  bool dense = false;      // rows become weights, which are held
+  bool accumulate = true;  // and taken by both sides' sums
+  int64_t stride = 0;      // of a row of distances
   int64_t block_rows = 0;  // rows of a unit of work
   int64_t held_rows = 0;   // rows whose weights are held at once
   T* weights = nullptr;    // [held_rows, stride]
@@ -157,7 +158,8 @@ struct RowDriver {
     const TileKernels<T>& tiles = Tiles(T());
     const Operand<T>& others = right();
     const int64_t n = x.n, m = others.n;
-    if (dense) {
+    const bool take = dense && accumulate;
+    if (take) {
       ClearSums(x, x_sums, parallel);
       if (!self) ClearSums(y, y_sums, parallel);
     }
@@ -182,13 +184,13 @@ struct RowDriver {
             for (int64_t r = 0; r < rows; ++r) {
               row(begin + r, distances + r * stride, worker);
             }
-            if (dense) {
+            if (take) {
               tiles.accumulate_rows(x, others, begin, rows, 0, m,
                                     {distances, stride, close, near_stride},
                                     x_sums, worker.pack);
             }
           });
-      if (!dense) continue;
+      if (!take) continue;
       constexpr int64_t kColumns = 64;
       parallel(
           Blocks(m, kColumns),
@@ -334,10 +336,10 @@ struct TileDriver {
     int64_t stride;
   };
 
-  // `tile(tile)` for every tile. With sums, the weights that it leaves are
-  // taken by the rows' sums and, off a symmetric walk's diagonal, by the
-  // columns' sums: with `self` the weight of (i, j) is the whole of both orders
-  // of the pair.
+  // `function(tile, worker)` for every tile. With sums, the weights that it
+  // leaves are taken by the rows' sums and, off a symmetric walk's diagonal, by
+  // the columns' sums: with `self` the weight of (i, j) is the whole of both
+  // orders of the pair.
   template <typename Function>
   void Run(int64_t diagonal, const ParallelFor& parallel,
            const Function& function) {
@@ -370,7 +372,7 @@ struct TileDriver {
                               Operand<T>::kRowPadding,
                           diagonal, tile.distances, stride_, near,
                           near_stride_);
-        function(tile);
+        function(tile, worker);
         if (!with_sums) return;
         const WeightBlock<T> weights = {tile.distances, stride_, near,
                                         near_stride_};

@@ -41,6 +41,17 @@ HWY_INLINE double SumToDouble(Tag<float> d, VecT<float> v) {
                                hn::PromoteTo(wide, hn::UpperHalf(half, v))));
 }
 
+// sum += v lane-wise in double.
+HWY_INLINE void AddToDouble(Tag<double>, VecT<double> v, VecT<double>& sum) {
+  sum = hn::Add(sum, v);
+}
+HWY_INLINE void AddToDouble(Tag<float> d, VecT<float> v, VecT<double>& sum) {
+  const hn::Half<decltype(d)> half;
+  const Tag<double> wide;
+  sum = hn::Add(sum, hn::Add(hn::PromoteTo(wide, hn::LowerHalf(half, v)),
+                             hn::PromoteTo(wide, hn::UpperHalf(half, v))));
+}
+
 // sum += a b lane-wise in double, exact for floats.
 HWY_INLINE void AddProductToDouble(Tag<double>, VecT<double> a, VecT<double> b,
                                    VecT<double>& sum) {

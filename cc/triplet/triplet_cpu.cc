@@ -2,6 +2,7 @@
 #include <type_traits>
 
 #include "core/classes.h"
+#include "core/reduce.h"
 #include "core/scratch.h"
 #include "core/sort.h"
 #include "triplet/triplet.h"
@@ -63,17 +64,12 @@ struct AnchorResult {
   double slope = 0;
 };
 
-// Sums of a block of explicit triplets.
-struct BlockSums {
-  double sum, counted, nonzero;
-};
-
 struct TripletKernels {
   AnchorResult (*narrow_row)(const AnchorRow<float>& row);
   AnchorResult (*wide_row)(const AnchorRow<double>& row);
-  BlockSums (*explicit_block)(const TripletLoss& problem,
-                              const TripletArrays& arrays, int64_t begin,
-                              int64_t end, double scale, bool with_gradient);
+  LossSums (*explicit_block)(const TripletLoss& problem,
+                             const TripletArrays& arrays, int64_t begin,
+                             int64_t end, double scale, bool with_gradient);
 };
 
 }  // namespace
@@ -642,10 +638,10 @@ AnchorResult Row(const AnchorRow<T>& row) {
 
 // ---- explicit triplets ----
 
-BlockSums ExplicitBlock(const TripletLoss& problem, const TripletArrays& arrays,
-                        int64_t begin, int64_t end, double scale,
-                        bool with_gradient) {
-  BlockSums sums = {0, 0, 0};
+LossSums ExplicitBlock(const TripletLoss& problem, const TripletArrays& arrays,
+                       int64_t begin, int64_t end, double scale,
+                       bool with_gradient) {
+  LossSums sums;
   VisitDType(problem.dtype, [&](auto type) HWY_ATTR {
     using S = decltype(type);
     using T = Compute<S>;
@@ -738,67 +734,6 @@ Status CheckCommon(DType dtype, Metric metric, Reduction reduction,
         margin);
   }
   return Ok();
-}
-
-double Denominator(Reduction reduction, double counted, double nonzero) {
-  switch (reduction) {
-    case Reduction::kNone:
-    case Reduction::kSum:
-      return 1;
-    case Reduction::kMean:
-      return counted;
-    case Reduction::kMeanNonzero:
-      return nonzero;
-    case Reduction::kBalancedMean:
-    case Reduction::kMeanLists:
-      break;  // refused by Check
-  }
-  return 1;
-}
-
-// The reduced loss of sums; nothing counted is a loss of 0 with no gradient.
-double ScaleOf(Reduction reduction, double counted, double nonzero) {
-  const double denominator = Denominator(reduction, counted, nonzero);
-  return denominator == 0 ? 0 : 1 / denominator;
-}
-
-void StoreLoss(DType dtype, double value, void* loss) {
-  if (dtype == DType::kFloat64) {
-    *static_cast<double*>(loss) = value;
-  } else {
-    *static_cast<float*>(loss) = static_cast<float>(value);
-  }
-}
-
-// ---- explicit triplets ----
-
-int64_t ExplicitRows(int64_t d) {
-  const int64_t rows = 65536 / (d + 16);
-  return rows < 1 ? 1 : rows;
-}
-
-BlockSums RunExplicit(const TripletLoss& problem, const TripletArrays& arrays,
-                      double scale, bool with_gradient, BlockSums* blocks,
-                      const ParallelFor& parallel) {
-  const int64_t rows = ExplicitRows(problem.d);
-  const int64_t units = Blocks(problem.n, rows);
-  const TripletKernels& kernels = Kernels();
-  parallel(
-      units,
-      static_cast<double>(rows) * (2 * static_cast<double>(problem.d) + 96),
-      [&](int64_t unit, int) {
-        const int64_t begin = unit * rows;
-        const int64_t end = begin + rows < problem.n ? begin + rows : problem.n;
-        blocks[unit] = kernels.explicit_block(problem, arrays, begin, end,
-                                              scale, with_gradient);
-      });
-  BlockSums total = {0, 0, 0};
-  for (int64_t unit = 0; unit < units; ++unit) {
-    total.sum += blocks[unit].sum;
-    total.counted += blocks[unit].counted;
-    total.nonzero += blocks[unit].nonzero;
-  }
-  return total;
 }
 
 // ---- the triplets of a batch ----
@@ -1006,20 +941,18 @@ void RunBatch(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
           }
         }
       });
-  double sum = 0, counted = 0, nonzero = 0;
+  LossSums total;
   for (int64_t i = 0; i < n; ++i) {
-    sum += plan.sums[i];
-    counted += plan.counted[i];
-    nonzero += plan.nonzero[i];
+    total.Add({plan.sums[i], plan.counted[i], plan.nonzero[i]});
   }
-  const double scale = ScaleOf(problem.reduction, counted, nonzero);
+  const double scale = ScaleOf(problem.reduction, total);
   if (arrays.loss != nullptr) {
     if (problem.reduction == Reduction::kNone) {
       for (int64_t i = 0; i < n; ++i) {
         static_cast<T*>(arrays.loss)[i] = static_cast<T>(plan.sums[i]);
       }
     } else {
-      StoreLoss(problem.dtype, scale == 0 ? 0 : sum * scale, arrays.loss);
+      StoreLoss(problem.dtype, scale == 0 ? 0 : total.sum * scale, arrays.loss);
     }
   }
   if (!with_gradient) return;
@@ -1159,46 +1092,21 @@ Status Check(const TripletLoss& problem) {
 }
 
 int64_t TripletLossScratchBytes(const TripletLoss& problem, int) {
-  return Blocks(problem.n, ExplicitRows(problem.d)) *
-             static_cast<int64_t>(sizeof(BlockSums)) +
-         Scratch::kAlignment;
+  return ExplicitBlocks(problem.n, problem.d) *
+         static_cast<int64_t>(sizeof(LossSums));
 }
 
 Status TripletLossCpu(const TripletLoss& problem, const TripletArrays& arrays,
                       void* scratch, const ParallelFor& parallel) {
   TF_PAIRWISE_RETURN_IF_ERROR(Check(problem));
-  const bool with_gradient = arrays.anchors_grad != nullptr;
-  BlockSums* blocks = static_cast<BlockSums*>(scratch);
-  // The mean's divisor is known before the pass; the count of losses above
-  // zero only after one.
-  double scale = 1;
-  bool first_pass_done = false;
-  BlockSums total = {0, 0, 0};
-  if (with_gradient && problem.reduction == Reduction::kMean) {
-    double counted = static_cast<double>(problem.n);
-    if (arrays.weights != nullptr) {
-      counted = 0;
-      for (int64_t i = 0; i < problem.n; ++i) {
-        counted += problem.dtype == DType::kFloat64
-                       ? static_cast<const double*>(arrays.weights)[i]
-                       : static_cast<double>(
-                             static_cast<const float*>(arrays.weights)[i]);
-      }
-    }
-    scale = ScaleOf(problem.reduction, counted, 0);
-  } else if (with_gradient && problem.reduction == Reduction::kMeanNonzero) {
-    total = RunExplicit(problem, arrays, 1, false, blocks, parallel);
-    scale = ScaleOf(problem.reduction, total.counted, total.nonzero);
-    first_pass_done = true;
-  }
-  const BlockSums last =
-      RunExplicit(problem, arrays, scale, with_gradient, blocks, parallel);
-  if (!first_pass_done) total = last;
-  if (problem.reduction != Reduction::kNone && arrays.loss != nullptr) {
-    const double factor =
-        ScaleOf(problem.reduction, total.counted, total.nonzero);
-    StoreLoss(problem.dtype, factor == 0 ? 0 : total.sum * factor, arrays.loss);
-  }
+  const TripletKernels& kernels = Kernels();
+  ReduceExplicit(problem.dtype, problem.reduction, problem.n, problem.d,
+                 arrays.weights, arrays.anchors_grad != nullptr, arrays.loss,
+                 static_cast<LossSums*>(scratch), parallel,
+                 [&](int64_t begin, int64_t end, double scale, bool gradient) {
+                   return kernels.explicit_block(problem, arrays, begin, end,
+                                                 scale, gradient);
+                 });
   return Ok();
 }
 
