@@ -31,7 +31,8 @@ def results():
                     tape.watch([x, y])
                     distances = tpw.pairwise_distance(x, y, metric)
                 first = tape.gradient(distances, [x, y], upstream)
-            second = outer.gradient(first, [x, y], [x, y])
+            # Not x and y themselves: a distance is straight in that direction, second derivative 0.
+            second = outer.gradient(first, [x, y], [tf.roll(x, 1, 0), tf.roll(y, 1, 0)])
             yield f"{name} pairwise", [distances, *first, *second]
             with tf.GradientTape() as tape:
                 tape.watch(x)
@@ -159,6 +160,9 @@ def test_instruction_sets_agree(isa, two_threads, tmp_path):
         a, b = made[name], expected
         # Stored in a half: a difference in the last place; else of rounding in sums.
         tolerance = {"float64": 1e-12, "float32": 1e-5}.get(a.dtype.name, 1e-2)
+        if "margin" in name and a.ndim == 2 and a.dtype == np.float32:
+            # Among 10^5 hinges one may be on the other side of its kink.
+            tolerance = 1e-3
         if a.dtype == np.uint16:
             a, b = ((x.astype(np.uint32) << 16).view(np.float32) for x in (a, b))
         scale = np.max(np.abs(b), initial=0.0)
