@@ -3,6 +3,7 @@
 Each import is made in a process of its own, outside the checkout.
 """
 
+import ast
 import importlib
 import importlib.metadata
 import importlib.util
@@ -162,6 +163,16 @@ def test_public_names():
         assert getattr(tpw, name) is not None
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = tpw.no_such_name
+
+
+def test_type_checkers_see_the_same_names():
+    """The table that loads names and the block that type checkers read say the same."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    (static,) = [node for node in tree.body if isinstance(node, ast.If)]
+    imports = [node for node in static.body if isinstance(node, ast.ImportFrom)]
+    names = {name.name: node.module.split(".")[-1] for node in imports for name in node.names}
+    assert {name: names.get(name) for name in tpw._FUNCTIONS} == tpw._FUNCTIONS
+    assert sorted({*tpw._FUNCTIONS, *tpw._MODULES, "__version__"}) == sorted(tpw.__all__)
 
 
 def test_public_names_are_lazy(run):
@@ -416,6 +427,12 @@ def test_check(tmp_path):
     said = python("-m", "tf_pairwise", "check", folder=tmp_path)
     count = re.search(r"(\d+) of (\d+) checks passed", said)
     assert count and count[1] == count[2] and int(count[1]) > 40
+
+
+def test_bench(tmp_path):
+    if not (ROOT / "benchmarks").is_dir():
+        pytest.skip("no benchmarks in this checkout")
+    assert "pairwise_distance" in python("-m", "tf_pairwise", "bench", "--list", folder=tmp_path)
 
 
 def test_usage(tmp_path):
