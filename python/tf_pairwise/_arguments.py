@@ -9,6 +9,10 @@ SOFT_MININGS = ("all", "hard", "semi_hard")
 ONLY = ("same_label", "other_label")
 REDUCTIONS = ("none", "sum", "mean", "mean_nonzero")
 BATCH_CONTRASTIVE_REDUCTIONS = (*REDUCTIONS, "balanced_mean")
+LIST_REDUCTIONS = (*REDUCTIONS, "mean_lists")
+PAIR_LOSSES = ("logistic", "hinge", "soft_zero_one")
+LIST_LOSSES = (*PAIR_LOSSES, "mse")
+LAMBDA_WEIGHTS = ("label_diff", "dcg", "ndcg")
 
 
 def one_of(name, value, allowed):
@@ -103,3 +107,34 @@ def neighbors(keys, k, query_labels, key_labels, only):
             came = "None" if value is None else "labels"
             raise ValueError(f"{name}: got {came} with only {only!r}, expected both or neither")
     return int(k), only or "any"
+
+
+def ranking(loss, losses, margin, temperature, reduction, reductions):
+    """Checks of the names; margin and temperature as the kernels read them, a double's repr."""
+    one_of("loss", loss, losses)
+    one_of("reduction", reduction, reductions)
+    margin = number("margin", margin, least=0)
+    return repr(margin), repr(number("temperature", temperature, above=0))
+
+
+def lambda_weight(value, topn, loss):
+    """lambda_weight and topn as the kernels read them: "none" and 0 for None."""
+    if value is not None:
+        one_of("lambda_weight", value, LAMBDA_WEIGHTS)
+        if loss == "mse":
+            raise ValueError(
+                f"lambda_weight: got {value!r} with loss 'mse', expected None: it is over all "
+                "ordered pairs, of which none is preferred"
+            )
+    if topn is None:
+        return value or "none", 0
+    if isinstance(topn, bool) or not isinstance(topn, numbers.Integral):
+        raise TypeError(f"topn: got {topn!r}, expected a Python integer or None")
+    if not 1 <= topn < 2**63:
+        raise ValueError(f"topn: got {topn!r}, expected 1 or more, or None")
+    if value not in ("dcg", "ndcg"):
+        raise ValueError(
+            f"topn: got {topn!r} with lambda_weight {value!r}, expected None, "
+            "or one of the lambda weights dcg, ndcg"
+        )
+    return value, int(topn)

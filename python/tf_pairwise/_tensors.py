@@ -38,14 +38,14 @@ def accumulator(dtype):
     return tf.float64 if dtype == tf.float64 else tf.float32
 
 
-def weights(value, dtype):
-    """Sample weights in `dtype`, and whether there are any."""
+def weights(value, dtype, name="sample_weight"):
+    """Weights in `dtype`, and whether there are any."""
     if value is None:
         return constant(0.0, dtype), False
     if not isinstance(value, tf.Tensor):
         value = tf.convert_to_tensor(value)
     if not (value.dtype.is_floating or value.dtype.is_integer):
-        raise TypeError(f"sample_weight: got {value.dtype.name}, expected a real type")
+        raise TypeError(f"{name}: got {value.dtype.name}, expected a real type")
     return tf.cast(value, dtype), True
 
 

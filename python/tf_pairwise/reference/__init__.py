@@ -15,6 +15,7 @@ from tf_pairwise.reference.contrastive import (
 )
 from tf_pairwise.reference.distance import paired_distance, pairwise_distance
 from tf_pairwise.reference.neighbors import nearest_neighbors
+from tf_pairwise.reference.ranking import list_ranking_loss, pairwise_ranking_loss
 from tf_pairwise.reference.triplet import batch_triplet_loss, mine_triplets, triplet_loss
 
 __all__ = [
@@ -22,11 +23,13 @@ __all__ = [
     "batch_triplet_loss",
     "contrastive_loss",
     "info_nce_loss",
+    "list_ranking_loss",
     "mine_triplets",
     "nearest_neighbors",
     "nt_xent_loss",
     "paired_distance",
     "pairwise_distance",
+    "pairwise_ranking_loss",
     "sigmoid_contrastive_loss",
     "supervised_contrastive_loss",
     "triplet_loss",
