@@ -19,6 +19,7 @@
 #include "core/scale.h"
 #include "distance/distance.h"
 #include "neighbors/neighbors.h"
+#include "ranking/ranking.h"
 #include "simd/dispatch.h"
 #include "triplet/triplet.h"
 
@@ -534,6 +535,126 @@ py::tuple NearestNeighborsNumpy(const py::array& queries,
   return py::make_tuple(distances, indices);
 }
 
+// ---- ranking ----
+
+// Options that both losses have, into a family's problem.
+template <typename Problem>
+void ReadRankingOptions(const std::string& dtype, const std::string& loss,
+                        const std::string& reduction, const std::string& margin,
+                        const std::string& temperature, Problem* problem) {
+  problem->dtype = ParseDType(dtype);
+  Raise(ParseRankingTerm(loss.c_str(), &problem->term));
+  Raise(ParseReduction(reduction.c_str(), &problem->reduction));
+  Raise(ParseMargin("margin", margin.c_str(), &problem->margin));
+  Raise(ParseMargin("temperature", temperature.c_str(), &problem->temperature));
+}
+
+// (loss, gradients), the second empty without `with_gradient`.
+py::tuple PairwiseRankingLossNumpy(
+    const py::array& scores_pos, const py::array& scores_neg,
+    const std::optional<py::array>& sample_weight, const std::string& dtype,
+    const std::string& loss, const std::string& reduction,
+    const std::string& margin, const std::string& temperature,
+    bool with_gradient, int threads) {
+  PairwiseRankingLoss problem;
+  ReadRankingOptions(dtype, loss, reduction, margin, temperature, &problem);
+  const py::dtype storage = Storage(problem.dtype);
+  ShapeMatcher match;
+  PairwiseRankingArrays arrays;
+  Gradients gradients(problem.dtype);
+  const auto bind = [&](const char* name, const py::array& array,
+                        const py::dtype& type) {
+    const ArrayView view = View(name, array, type);
+    Raise(match(name, view.shape, "..."));
+    return view.data;
+  };
+  arrays.positive = bind("scores_pos", scores_pos, storage);
+  arrays.negative = bind("scores_neg", scores_neg, storage);
+  if (sample_weight.has_value()) {
+    arrays.weights =
+        bind("sample_weight", *sample_weight, ComputeStorage(problem.dtype));
+  }
+  problem.n = match.batch();
+  Raise(Check(problem));
+
+  py::array value =
+      New(ComputeStorage(problem.dtype),
+          match(problem.reduction == Reduction::kNone ? "..." : ""));
+  arrays.loss = value.mutable_data();
+  if (with_gradient) {
+    arrays.positive_grad = gradients.Add(match("..."));
+    arrays.negative_grad = gradients.Add(match("..."));
+  }
+  Run(threads, [&](const ParallelFor& parallel) {
+    const Scratch scratch =
+        NewScratch(PairwiseRankingLossScratchBytes(problem));
+    return PairwiseRankingLossCpu(problem, arrays, scratch.get(), parallel);
+  });
+  return py::make_tuple(value, gradients.Take(threads));
+}
+
+// (loss, gradients), the second empty without `with_gradient`. With row_splits
+// the items are in one array.
+py::tuple ListRankingLossNumpy(
+    const py::array& scores, const py::array& relevance,
+    const std::optional<py::array>& row_splits,
+    const std::optional<py::array>& mask,
+    const std::optional<py::array>& item_weight, const std::string& dtype,
+    const std::string& loss, const std::string& lambda_weight, int64_t topn,
+    const std::string& reduction, const std::string& margin,
+    const std::string& temperature, bool with_gradient, int threads) {
+  ListRankingLoss problem;
+  ReadRankingOptions(dtype, loss, reduction, margin, temperature, &problem);
+  Raise(ParseLambdaWeight(lambda_weight.c_str(), &problem.lambda));
+  problem.topn = topn;
+  problem.ragged = row_splits.has_value();
+  problem.masked = mask.has_value();
+
+  ShapeMatcher match;
+  ListRankingArrays arrays;
+  Gradients gradients(problem.dtype);
+  const char* items = problem.ragged ? "n" : "bl";
+  const auto bind = [&](const char* name, const py::array& array,
+                        const py::dtype& type, const char* pattern) {
+    const ArrayView view = View(name, array, type);
+    Raise(match(name, view.shape, pattern));
+    return view.data;
+  };
+  arrays.scores = bind("scores", scores, Storage(problem.dtype), items);
+  arrays.relevance = static_cast<const double*>(
+      bind("relevance", relevance, py::dtype("float64"), items));
+  if (problem.masked) {
+    arrays.mask =
+        static_cast<const bool*>(bind("mask", *mask, py::dtype("bool"), items));
+  }
+  if (item_weight.has_value()) {
+    arrays.weights = bind("item_weight", *item_weight,
+                          ComputeStorage(problem.dtype), items);
+  }
+  problem.items = scores.size();
+  if (problem.ragged) {
+    problem.row_splits = static_cast<const int64_t*>(
+        bind("row_splits", *row_splits, py::dtype("int64"), "k"));
+    problem.lists = match['k'] - 1;
+  } else {
+    problem.lists = match['b'];
+    problem.list_size = match['l'];
+  }
+  Raise(Check(problem));
+
+  py::array value =
+      New(ComputeStorage(problem.dtype),
+          match(problem.reduction == Reduction::kNone ? items : ""));
+  arrays.loss = value.mutable_data();
+  if (with_gradient) arrays.scores_grad = gradients.Add(match(items));
+  Run(threads, [&](const ParallelFor& parallel) {
+    const Scratch scratch =
+        NewScratch(ListRankingLossScratchBytes(problem, parallel.workers));
+    return ListRankingLossCpu(problem, arrays, scratch.get(), parallel);
+  });
+  return py::make_tuple(value, gradients.Take(threads));
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_numpy, module) {
@@ -547,6 +668,8 @@ PYBIND11_MODULE(_numpy, module) {
   module.def("batch_triplet_loss", &BatchTripletLossNumpy);
   module.def("mine_triplets", &MineTripletsNumpy);
   module.def("nearest_neighbors", &NearestNeighborsNumpy);
+  module.def("pairwise_ranking_loss", &PairwiseRankingLossNumpy);
+  module.def("list_ranking_loss", &ListRankingLossNumpy);
 }
 
 }  // namespace tf_pairwise

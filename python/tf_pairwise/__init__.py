@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tf_pairwise import numpy, reference
     from tf_pairwise.distance import paired_distance, pairwise_distance
     from tf_pairwise.neighbors import nearest_neighbors
+    from tf_pairwise.ranking import list_ranking_loss, pairwise_ranking_loss
     from tf_pairwise.triplet import batch_triplet_loss, mine_triplets, triplet_loss
 
     __version__: str
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
 # Name of a function -> the family module that holds it.
 _FUNCTIONS = {
     "batch_triplet_loss": "triplet",
+    "list_ranking_loss": "ranking",
     "mine_triplets": "triplet",
     "nearest_neighbors": "neighbors",
     "paired_distance": "distance",
     "pairwise_distance": "distance",
+    "pairwise_ranking_loss": "ranking",
     "triplet_loss": "triplet",
 }
 _MODULES = ("numpy", "reference")
@@ -33,11 +36,13 @@ _MODULES = ("numpy", "reference")
 __all__ = [
     "__version__",
     "batch_triplet_loss",
+    "list_ranking_loss",
     "mine_triplets",
     "nearest_neighbors",
     "numpy",
     "paired_distance",
     "pairwise_distance",
+    "pairwise_ranking_loss",
     "reference",
     "triplet_loss",
 ]

@@ -23,12 +23,14 @@ from tf_pairwise import _arguments, _numpy
 
 __all__ = [
     "batch_triplet_loss",
+    "list_ranking_loss",
     "mine_triplets",
     "nearest_neighbors",
     "paired_distance",
     "paired_distance_gradient",
     "pairwise_distance",
     "pairwise_distance_gradient",
+    "pairwise_ranking_loss",
     "triplet_loss",
 ]
 
@@ -215,6 +217,101 @@ def nearest_neighbors(
     return distances.view(queries.dtype), indices
 
 
+def pairwise_ranking_loss(
+    scores_pos,
+    scores_neg,
+    *,
+    loss="logistic",
+    margin=1.0,
+    temperature=1.0,
+    sample_weight=None,
+    reduction="mean",
+    with_gradient=False,
+    threads=None,
+):
+    """`tf_pairwise.pairwise_ranking_loss`: two of one shape -> a scalar, or that shape.
+
+    With with_gradient, (loss, (scores_pos_grad, scores_neg_grad)): the gradients of the loss, or
+    of the sum of the losses with reduction "none".
+    """
+    options = _arguments.ranking(
+        *(loss, _arguments.PAIR_LOSSES),
+        *(margin, temperature),
+        *(reduction, _arguments.REDUCTIONS),
+    )
+    scores_pos, dtype = _points("scores_pos", scores_pos)
+    scores_neg = _like("scores_neg", scores_neg, scores_pos, "scores_pos")
+    value, gradients = _numpy.pairwise_ranking_loss(
+        _raw(scores_pos),
+        _raw(scores_neg),
+        _weights(sample_weight, dtype),
+        dtype,
+        loss,
+        reduction,
+        *options,
+        bool(with_gradient),
+        _threads(threads),
+    )
+    if not with_gradient:
+        return value[()]
+    return value[()], tuple(gradient.view(scores_pos.dtype) for gradient in gradients)
+
+
+def list_ranking_loss(
+    scores,
+    relevance,
+    *,
+    loss="logistic",
+    lambda_weight=None,
+    topn=None,
+    margin=1.0,
+    temperature=1.0,
+    item_weight=None,
+    mask=None,
+    row_splits=None,
+    reduction="mean",
+    with_gradient=False,
+    threads=None,
+):
+    """`tf_pairwise.list_ranking_loss`: [B, L] -> a scalar, or [B, L] with reduction "none".
+
+    Lists of different lengths: scores, relevance, item_weight and mask are [n], and list b is
+    their [row_splits[b]:row_splits[b + 1]], as the values and row_splits of a tf.RaggedTensor.
+
+    With with_gradient, (loss, scores_grad): the gradient of the loss, or of the sum of the
+    losses with reduction "none".
+    """
+    options = _arguments.ranking(
+        *(loss, _arguments.LIST_LOSSES),
+        *(margin, temperature),
+        *(reduction, _arguments.LIST_REDUCTIONS),
+    )
+    lambda_weight, topn = _arguments.lambda_weight(lambda_weight, topn, loss)
+    scores, dtype = _points("scores", scores)
+    if mask is not None:
+        mask = np.asarray(mask, order="C")
+        if mask.dtype != bool:
+            raise TypeError(f"mask: got {mask.dtype.name}, expected bool")
+    value, gradients = _numpy.list_ranking_loss(
+        _raw(scores),
+        _weights(relevance, "float64", "relevance"),
+        None if row_splits is None else _labels("row_splits", row_splits),
+        mask,
+        _weights(item_weight, dtype, "item_weight"),
+        dtype,
+        loss,
+        lambda_weight,
+        topn,
+        reduction,
+        *options,
+        bool(with_gradient),
+        _threads(threads),
+    )
+    if not with_gradient:
+        return value[()]
+    return value[()], gradients[0].view(scores.dtype)
+
+
 # ---- arguments ----
 
 
@@ -250,12 +347,12 @@ def _labels(name, value):
     return np.ascontiguousarray(value, np.int64)
 
 
-def _weights(value, dtype):
+def _weights(value, dtype, name="sample_weight"):
     if value is None:
         return None
     value = np.asarray(value)
     if value.dtype.kind not in "iuf" and value.dtype.name != "bfloat16":
-        raise TypeError(f"sample_weight: got {value.dtype.name}, expected a real type")
+        raise TypeError(f"{name}: got {value.dtype.name}, expected a real type")
     return np.asarray(value, np.float64 if dtype == "float64" else np.float32, order="C")
 
 
