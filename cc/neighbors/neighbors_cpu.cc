@@ -3,7 +3,6 @@
 
 #include "core/classes.h"
 #include "core/scratch.h"
-#include "core/sort.h"
 #include "neighbors/neighbors.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -120,9 +119,54 @@ T LimitOf(bool squares, T threshold) {
   return limit;
 }
 
+// A distance as an unsigned number of the same order. Zeros are one number.
+HWY_INLINE uint32_t OrderOf(float distance) {
+  const float value = distance + 0.0f;
+  uint32_t bits;
+  __builtin_memcpy(&bits, &value, sizeof(bits));
+  return bits ^ ((bits >> 31) != 0 ? 0xFFFFFFFFu : 0x80000000u);
+}
+HWY_INLINE uint64_t OrderOf(double distance) {
+  const double value = distance + 0.0;
+  uint64_t bits;
+  __builtin_memcpy(&bits, &value, sizeof(bits));
+  return bits ^ ((bits >> 63) != 0 ? ~uint64_t{0} : uint64_t{1} << 63);
+}
+
+// Stable sort by distance, a byte at a time from the lowest; what all share is
+// passed over. Returns where the result is: items or buffer.
+template <typename T>
+HWY_INLINE Neighbor<T>* RadixSort(Neighbor<T>* items, Neighbor<T>* buffer,
+                                  int64_t count) {
+  constexpr int kBytes = sizeof(T);
+  int32_t begin[kBytes][256] = {};
+  for (int64_t e = 0; e < count; ++e) {
+    const auto order = OrderOf(items[e].distance);
+    for (int b = 0; b < kBytes; ++b) ++begin[b][(order >> (8 * b)) & 255];
+  }
+  for (int b = 0; b < kBytes; ++b) {
+    const auto first = OrderOf(items[0].distance);
+    if (begin[b][(first >> (8 * b)) & 255] == count) continue;
+    int32_t sum = 0;
+    for (int value = 0; value < 256; ++value) {
+      const int32_t some = begin[b][value];
+      begin[b][value] = sum;
+      sum += some;
+    }
+    for (int64_t e = 0; e < count; ++e) {
+      const auto order = OrderOf(items[e].distance);
+      buffer[begin[b][(order >> (8 * b)) & 255]++] = items[e];
+    }
+    Neighbor<T>* swap = items;
+    items = buffer;
+    buffer = swap;
+  }
+  return items;
+}
+
 // Up to this many neighbours, a candidate is moved to its place one by one;
-// beyond it, candidates are sorted and merged.
-constexpr int64_t kShortList = 32;
+// beyond it, all are sorted.
+constexpr int64_t kShortList = 24;
 
 // Reduces the candidates to the k nearest, in order, and lowers the threshold.
 template <typename T>
@@ -131,6 +175,7 @@ HWY_NOINLINE void Settle(const Search<T>& search, Candidates<T>& candidates,
   Neighbor<T>* items = candidates.items;
   const int64_t k = search.k, count = candidates.count;
   int64_t kept = candidates.kept;
+  if (count == kept) return;
   if (k <= kShortList) {
     for (int64_t e = kept; e < count; ++e) {
       const Neighbor<T> item = items[e];
@@ -142,20 +187,11 @@ HWY_NOINLINE void Settle(const Search<T>& search, Candidates<T>& candidates,
       items[j] = item;
     }
   } else {
-    MergeSort(items + kept, buffer, count - kept,
-              [](const Neighbor<T>& a, const Neighbor<T>& b)
-                  HWY_ATTR { return a.distance < b.distance; });
-    int64_t left = 0, right = kept, out = 0;
-    while (out < k && left < kept && right < count) {
-      const bool take_right = items[right].distance < items[left].distance;
-      buffer[out++] = items[take_right ? right : left];
-      right += take_right;
-      left += !take_right;
+    const Neighbor<T>* sorted = RadixSort(items, buffer, count);
+    kept = count < k ? count : k;
+    if (sorted != items) {
+      for (int64_t e = 0; e < kept; ++e) items[e] = sorted[e];
     }
-    for (; out < k && left < kept; ++out) buffer[out] = items[left++];
-    for (; out < k && right < count; ++out) buffer[out] = items[right++];
-    kept = out;
-    for (int64_t e = 0; e < kept; ++e) items[e] = buffer[e];
   }
   candidates.kept = candidates.count = kept;
   if (kept == k) {
@@ -195,6 +231,30 @@ HWY_NOINLINE void AddCandidates(const Search<T>& search, int64_t query,
   }
 }
 
+// Up to this many neighbours, the first columns give a limit to begin with:
+// of the least values of 32 groups, the k-th has k pairs at or below it.
+constexpr int64_t kFewNeighbors = 16;
+constexpr int64_t kGroups = 32;
+
+template <typename T>
+HWY_INLINE T FirstLimit(const Search<T>& search, const T* least) {
+  const Tag<T> tag;
+  T found = kInfinity<T>;
+  for (int64_t g = 0; g < kGroups; ++g) {
+    const VecT<T> value = hn::Set(tag, least[g]);
+    int64_t below = 0;
+    for (int64_t v = 0; v < kGroups; v += LanesOf<T>()) {
+      below += static_cast<int64_t>(
+          hn::CountTrue(tag, hn::Le(hn::LoadU(tag, least + v), value)));
+    }
+    found = below >= search.k && least[g] < found ? least[g] : found;
+  }
+  // Squares that differ may have the same root.
+  return search.squares && found < kInfinity<T>
+             ? LimitOf(true, Towards(std::sqrt(found), kInfinity<T>))
+             : found;
+}
+
 template <Only kOnly, typename T>
 void CollectOnly(const Search<T>& search, const TileOfPairs<T>& tile) {
   const Tag<T> tag;
@@ -207,9 +267,8 @@ void CollectOnly(const Search<T>& search, const TileOfPairs<T>& tile) {
     const T* values = tile.values + r * search.stride;
     const auto own = hn::Set(
         lane_tag, kOnly == Only::kAny ? 0 : search.query_classes[query]);
-    VecT<T> limit = hn::Set(tag, candidates.limit);
-    const auto hit = [&](int64_t k) HWY_ATTR {
-      const auto below = hn::Le(hn::LoadU(tag, values + k), limit);
+    const auto is_below = [&](int64_t k, VecT<T> most) HWY_ATTR {
+      const auto below = hn::Le(hn::LoadU(tag, values + k), most);
       if constexpr (kOnly == Only::kAny) {
         return below;
       } else {
@@ -220,6 +279,20 @@ void CollectOnly(const Search<T>& search, const TileOfPairs<T>& tile) {
         return hn::And(below, hn::RebindMask(tag, wanted));
       }
     };
+    if (tile.column == 0 && search.k <= kFewNeighbors) {
+      HWY_ALIGN T least[kGroups];
+      for (int64_t g = 0; g < kGroups; g += lanes) {
+        VecT<T> group = hn::Set(tag, kInfinity<T>);
+        for (int64_t k = g; k < tile.columns; k += kGroups) {
+          group = hn::IfThenElse(is_below(k, group), hn::LoadU(tag, values + k),
+                                 group);
+        }
+        hn::Store(group, tag, least + g);
+      }
+      candidates.limit = FirstLimit(search, least);
+    }
+    VecT<T> limit = hn::Set(tag, candidates.limit);
+    const auto hit = [&](int64_t k) HWY_ATTR { return is_below(k, limit); };
     for (int64_t k = 0; k < tile.columns; k += kGroup) {
       auto any = hit(k);
       for (int64_t v = lanes; v < kGroup; v += lanes) {
