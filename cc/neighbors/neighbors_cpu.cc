@@ -249,10 +249,12 @@ HWY_INLINE T FirstLimit(const Search<T>& search, const T* least) {
     }
     found = below >= search.k && least[g] < found ? least[g] : found;
   }
-  // Squares that differ may have the same root.
-  return search.squares && found < kInfinity<T>
-             ? LimitOf(true, Towards(std::sqrt(found), kInfinity<T>))
-             : found;
+  if (!search.squares || found == kInfinity<T>) return found;
+  // Squares that differ may have the same root. (Not by the least number above
+  // zero, which TensorFlow's threads take for zero.)
+  const T root = std::sqrt(found);
+  return root > 0 ? LimitOf(true, Towards(root, kInfinity<T>))
+                  : LimitOf(true, static_cast<T>(1e-30));
 }
 
 template <Only kOnly, typename T>
