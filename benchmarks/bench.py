@@ -26,6 +26,8 @@ def main(argv: list[str] | None = None) -> int:
     if options.table:
         report = json.loads(Path(options.table).read_text())
         print(_markdown(report) if options.markdown else _text(report))
+        if options.into:
+            _put_into(Path(options.into), report)
         return 0
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -37,21 +39,21 @@ def main(argv: list[str] | None = None) -> int:
     tf.get_logger().setLevel("ERROR")  # that a function is traced for each case is meant
     if options.threads:
         tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-    families = {name: _cases(name) for name in _families()}
+    names = _families()
     if options.memory_of:
         name, which = options.memory_of
-        case = next(c for cases in families.values() for c in cases if c.name == name)
+        case = next(case for family in names for case in _cases(family) if case.name == name)
         print(json.dumps(harness.memory_here(case, which, options.quick)))
         return 0
 
     for asked in options.family or ():
-        if asked not in families:
-            raise SystemExit(f"--family: got {asked!r}, expected one of {', '.join(families)}")
+        if asked not in names:
+            raise SystemExit(f"--family: got {asked!r}, expected one of {', '.join(names)}")
     chosen = [
         (family, case)
-        for family, cases in families.items()
-        for case in cases
+        for family in names
         if not options.family or family in options.family
+        for case in _cases(family)
         if not options.case or any(part in case.name for part in options.case)
     ]
     if options.list:
@@ -91,6 +93,8 @@ def main(argv: list[str] | None = None) -> int:
         Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
     print(_markdown(report) if options.markdown else _summary(report))
     print(f"written: {options.json}", file=sys.stderr)
+    if options.into:
+        _put_into(Path(options.into), report)
     return 0 if all(case["agrees"] for case in report["cases"]) else 1
 
 
@@ -117,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--no-memory", action="store_true", help="without the processes that measure memory")
     add("--threads", type=int, metavar="N", help="intra-op threads (TensorFlow's default)")
     add("--markdown", action="store_true", help="print one Markdown table, for the README")
+    add("--into", metavar="FILE", help="put that table between the bench marks of FILE")
     add("--json", default="bench.json", metavar="FILE", help="what is written (%(default)s)")
     add("--table", metavar="FILE", help="print the table of such a file, and measure nothing")
     add("--memory-of", nargs=2, metavar=("CASE", "VARIANT"), help=argparse.SUPPRESS)
@@ -323,7 +328,18 @@ def _markdown(report: dict[str, Any]) -> str:
             row = modes.get(mode)
             cells += [row[1], row[2], row[4]] if row else ["-"] * 3
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *_head(report["machine"], report["quick"]), _matmul_rate(report)])
+    about = [*_head(report["machine"], report["quick"]), _matmul_rate(report)]
+    return "\n".join([*lines, "", *(f"- {line}" for line in about if line)])
+
+
+BEGIN, END = "<!-- bench: begin -->\n", "<!-- bench: end -->\n"
+
+
+def _put_into(file: Path, report: dict[str, Any]) -> None:
+    before, rest = file.read_text().split(BEGIN)
+    _, after = rest.split(END)
+    file.write_text(f"{before}{BEGIN}{_markdown(report)}\n{END}{after}")
+    print(f"table written into {file}", file=sys.stderr)
 
 
 def _progress(text: str) -> None:
