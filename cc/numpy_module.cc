@@ -15,6 +15,7 @@
 #include "adapters/options.h"
 #include "adapters/shape_matcher.h"
 #include "adapters/thread_pool.h"
+#include "contrastive/contrastive.h"
 #include "core/names.h"
 #include "core/scale.h"
 #include "distance/distance.h"
@@ -302,6 +303,21 @@ void ReadOptions(const std::string& dtype, const std::string& metric,
   Raise(ParseMetric(metric.c_str(), &problem->metric));
   Raise(
       ParseMargin("margin", margin.c_str(), &problem->margin, &problem->soft));
+}
+
+// The values of an argument whose shape matches `pattern`.
+const void* Bind(const char* name, const py::array& array,
+                 const py::dtype& dtype, const char* pattern,
+                 ShapeMatcher* match) {
+  const ArrayView view = View(name, array, dtype);
+  Raise((*match)(name, view.shape, pattern));
+  return view.data;
+}
+
+const int64_t* BindLabels(const char* name, const py::array& array,
+                          const char* pattern, ShapeMatcher* match) {
+  return static_cast<const int64_t*>(
+      Bind(name, array, py::dtype("int64"), pattern, match));
 }
 
 const void* BindWeights(const std::optional<py::array>& weights, DType dtype,
@@ -628,8 +644,8 @@ py::tuple ListRankingLossNumpy(
         static_cast<const bool*>(bind("mask", *mask, py::dtype("bool"), items));
   }
   if (item_weight.has_value()) {
-    arrays.weights = bind("item_weight", *item_weight,
-                          ComputeStorage(problem.dtype), items);
+    arrays.weights =
+        bind("item_weight", *item_weight, ComputeStorage(problem.dtype), items);
   }
   problem.items = scores.size();
   if (problem.ragged) {
@@ -655,6 +671,167 @@ py::tuple ListRankingLossNumpy(
   return py::make_tuple(value, gradients.Take(threads));
 }
 
+// ---- contrastive ----
+
+// (loss, gradients), the second empty without `with_gradient`.
+py::tuple ContrastiveLossNumpy(
+    const py::array& x1, const py::array& x2, const py::array& labels,
+    const std::optional<py::array>& sample_weight, const std::string& dtype,
+    const std::string& metric, const std::string& reduction, double margin,
+    int64_t similar_label, bool with_gradient, int threads) {
+  ContrastiveLoss problem;
+  problem.dtype = ParseDType(dtype);
+  Raise(ParseMetric(metric.c_str(), &problem.metric));
+  Raise(ParseReduction(reduction.c_str(), &problem.reduction));
+  problem.margin = margin;
+  problem.similar_label = similar_label;
+
+  ShapeMatcher match;
+  ContrastiveArrays arrays;
+  const py::dtype storage = Storage(problem.dtype);
+  arrays.x1 = Bind("x1", x1, storage, "nd", &match);
+  arrays.x2 = Bind("x2", x2, storage, "nd", &match);
+  arrays.labels = BindLabels("labels", labels, "n|n1", &match);
+  arrays.weights = BindWeights(sample_weight, problem.dtype, &match);
+  problem.n = match['n'];
+  problem.d = match['d'];
+  Raise(Check(problem));
+
+  py::array loss = New(ComputeStorage(problem.dtype),
+                       match(problem.reduction == Reduction::kNone ? "n" : ""));
+  arrays.loss = loss.mutable_data();
+  Gradients gradients(problem.dtype);
+  if (with_gradient) {
+    arrays.x1_grad = gradients.Add(match("nd"));
+    arrays.x2_grad = gradients.Add(match("nd"));
+  }
+  Run(threads, [&](const ParallelFor& parallel) {
+    const Scratch scratch =
+        NewScratch(ContrastiveLossScratchBytes(problem, parallel.workers));
+    return ContrastiveLossCpu(problem, arrays, scratch.get(), parallel);
+  });
+  return py::make_tuple(loss, gradients.Take(threads));
+}
+
+// (loss, gradients), the second empty without `with_gradient`.
+py::tuple BatchContrastiveLossNumpy(
+    const py::array& embeddings, const py::array& labels,
+    const std::optional<py::array>& ref_embeddings,
+    const std::optional<py::array>& ref_labels, int64_t self_offset,
+    const std::optional<py::array>& sample_weight, const std::string& dtype,
+    const std::string& metric, const std::string& reduction, double margin,
+    double positive_margin, bool squared, bool with_gradient, int threads) {
+  BatchContrastiveLoss problem;
+  problem.dtype = ParseDType(dtype);
+  Raise(ParseMetric(metric.c_str(), &problem.metric));
+  Raise(ParseReduction(reduction.c_str(), &problem.reduction));
+  problem.margin = margin;
+  problem.positive_margin = positive_margin;
+  problem.squared = squared;
+  problem.self = !ref_embeddings.has_value();
+  problem.self_offset = self_offset;
+
+  ShapeMatcher match;
+  BatchContrastiveArrays arrays;
+  const py::dtype storage = Storage(problem.dtype);
+  arrays.anchors = Bind("embeddings", embeddings, storage, "nd", &match);
+  arrays.labels = BindLabels("labels", labels, "n|n1", &match);
+  if (problem.self) {
+    arrays.refs = arrays.anchors;
+    arrays.ref_labels = arrays.labels;
+  } else {
+    arrays.refs =
+        Bind("ref_embeddings", *ref_embeddings, storage, "md", &match);
+    arrays.ref_labels = BindLabels("ref_labels", *ref_labels, "m|m1", &match);
+  }
+  arrays.weights = BindWeights(sample_weight, problem.dtype, &match);
+  problem.n = match['n'];
+  problem.m = problem.self ? problem.n : match['m'];
+  problem.d = match['d'];
+  Raise(Check(problem));
+
+  py::array loss = New(ComputeStorage(problem.dtype),
+                       match(problem.reduction == Reduction::kNone ? "n" : ""));
+  arrays.loss = loss.mutable_data();
+  Gradients gradients(problem.dtype);
+  if (with_gradient) {
+    arrays.anchors_grad = gradients.Add(match("nd"));
+    if (!problem.self) arrays.refs_grad = gradients.Add(match("md"));
+  }
+  Run(threads, [&](const ParallelFor& parallel) {
+    const Scratch scratch = NewScratch(BatchContrastiveLossScratchBytes(
+        problem, with_gradient, parallel.workers));
+    return BatchContrastiveLossCpu(problem, arrays, scratch.get(), parallel);
+  });
+  return py::make_tuple(loss, gradients.Take(threads));
+}
+
+// (loss, gradients of the points, gradients of the parameters), the last two
+// empty without `with_gradient`. `parameters` are the temperature, or scale and
+// bias.
+py::tuple SoftmaxLossNumpy(const py::array& queries,
+                           const std::optional<py::array>& keys,
+                           const std::optional<py::array>& labels,
+                           const std::vector<double>& parameters,
+                           const std::string& dtype, const std::string& kind,
+                           bool normalize, bool symmetric, bool with_gradient,
+                           int threads) {
+  SoftmaxLoss problem;
+  problem.dtype = ParseDType(dtype);
+  Raise(ParseSoftmaxKind(kind.c_str(), &problem.kind));
+  problem.normalize = normalize;
+  problem.symmetric = symmetric;
+
+  ShapeMatcher match;
+  SoftmaxArrays arrays;
+  const py::dtype storage = Storage(problem.dtype);
+  const char* points = keys.has_value() ? "queries" : "embeddings";
+  arrays.queries = Bind(points, queries, storage, "nd", &match);
+  if (keys.has_value()) {
+    arrays.keys = Bind("keys", *keys, storage, "nd", &match);
+  }
+  if (labels.has_value()) {
+    arrays.labels = BindLabels("labels", *labels, "n|n1", &match);
+  }
+  problem.n = match['n'];
+  problem.d = match['d'];
+  Raise(Check(problem));
+
+  const py::dtype compute = ComputeStorage(problem.dtype);
+  const py::array values =
+      py::array(py::cast(parameters)).attr("astype")(compute);
+  const char* value = static_cast<const char*>(values.data());
+  py::array parameter_gradients = New(compute, Shape{true, {values.size()}});
+  char* gradient = static_cast<char*>(parameter_gradients.mutable_data());
+  const int64_t size = SizeOfCompute(problem.dtype);
+  if (problem.kind == SoftmaxKind::kSigmoid) {
+    arrays.scale = value;
+    arrays.bias = value + size;
+  } else {
+    arrays.temperature = value;
+  }
+
+  py::array loss = New(compute, Shape());
+  arrays.loss = loss.mutable_data();
+  Gradients gradients(problem.dtype);
+  if (with_gradient) {
+    arrays.queries_grad = gradients.Add(match("nd"));
+    if (keys.has_value()) arrays.keys_grad = gradients.Add(match("nd"));
+    if (problem.kind == SoftmaxKind::kSigmoid) {
+      arrays.scale_grad = gradient;
+      arrays.bias_grad = gradient + size;
+    } else {
+      arrays.temperature_grad = gradient;
+    }
+  }
+  Run(threads, [&](const ParallelFor& parallel) {
+    const Scratch scratch = NewScratch(
+        SoftmaxLossScratchBytes(problem, with_gradient, parallel.workers));
+    return SoftmaxLossCpu(problem, arrays, scratch.get(), parallel);
+  });
+  return py::make_tuple(loss, gradients.Take(threads), parameter_gradients);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_numpy, module) {
@@ -664,6 +841,9 @@ PYBIND11_MODULE(_numpy, module) {
   module.def("pairwise_distance_gradient", &PairwiseDistanceGradientNumpy);
   module.def("paired_distance", &PairedDistanceNumpy);
   module.def("paired_distance_gradient", &PairedDistanceGradientNumpy);
+  module.def("contrastive_loss", &ContrastiveLossNumpy);
+  module.def("batch_contrastive_loss", &BatchContrastiveLossNumpy);
+  module.def("softmax_loss", &SoftmaxLossNumpy);
   module.def("triplet_loss", &TripletLossNumpy);
   module.def("batch_triplet_loss", &BatchTripletLossNumpy);
   module.def("mine_triplets", &MineTripletsNumpy);

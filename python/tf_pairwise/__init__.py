@@ -13,6 +13,14 @@ from tf_pairwise import _library
 
 if TYPE_CHECKING:
     from tf_pairwise import numpy, reference
+    from tf_pairwise.contrastive import (
+        batch_contrastive_loss,
+        contrastive_loss,
+        info_nce_loss,
+        nt_xent_loss,
+        sigmoid_contrastive_loss,
+        supervised_contrastive_loss,
+    )
     from tf_pairwise.distance import paired_distance, pairwise_distance
     from tf_pairwise.neighbors import nearest_neighbors
     from tf_pairwise.ranking import list_ranking_loss, pairwise_ranking_loss
@@ -22,28 +30,40 @@ if TYPE_CHECKING:
 
 # Name of a function -> the family module that holds it.
 _FUNCTIONS = {
+    "batch_contrastive_loss": "contrastive",
     "batch_triplet_loss": "triplet",
     "list_ranking_loss": "ranking",
+    "contrastive_loss": "contrastive",
+    "info_nce_loss": "contrastive",
     "mine_triplets": "triplet",
     "nearest_neighbors": "neighbors",
+    "nt_xent_loss": "contrastive",
     "paired_distance": "distance",
     "pairwise_distance": "distance",
     "pairwise_ranking_loss": "ranking",
+    "sigmoid_contrastive_loss": "contrastive",
+    "supervised_contrastive_loss": "contrastive",
     "triplet_loss": "triplet",
 }
 _MODULES = ("numpy", "reference")
 
 __all__ = [
     "__version__",
+    "batch_contrastive_loss",
     "batch_triplet_loss",
+    "contrastive_loss",
+    "info_nce_loss",
     "list_ranking_loss",
     "mine_triplets",
     "nearest_neighbors",
+    "nt_xent_loss",
     "numpy",
     "paired_distance",
     "pairwise_distance",
     "pairwise_ranking_loss",
     "reference",
+    "sigmoid_contrastive_loss",
+    "supervised_contrastive_loss",
     "triplet_loss",
 ]
 

@@ -22,15 +22,21 @@ import numpy as np
 from tf_pairwise import _arguments, _numpy
 
 __all__ = [
+    "batch_contrastive_loss",
     "batch_triplet_loss",
     "list_ranking_loss",
+    "contrastive_loss",
+    "info_nce_loss",
     "mine_triplets",
     "nearest_neighbors",
+    "nt_xent_loss",
     "paired_distance",
     "paired_distance_gradient",
     "pairwise_distance",
     "pairwise_distance_gradient",
     "pairwise_ranking_loss",
+    "sigmoid_contrastive_loss",
+    "supervised_contrastive_loss",
     "triplet_loss",
 ]
 
@@ -81,6 +87,179 @@ def paired_distance_gradient(x, y, upstream, metric="euclidean", *, threads=None
         _raw(x), _raw(y), _raw(upstream), dtype, metric, _threads(threads)
     )
     return tuple(gradient.view(x.dtype) for gradient in gradients)
+
+
+def contrastive_loss(
+    x1,
+    x2,
+    labels,
+    margin=1.0,
+    *,
+    metric="euclidean",
+    similar_label=0,
+    sample_weight=None,
+    reduction="mean",
+    with_gradient=False,
+    threads=None,
+):
+    """`tf_pairwise.contrastive_loss`: two of [n, d], [n] -> a scalar, or [n] with "none".
+
+    With with_gradient, (loss, (x1_grad, x2_grad)): the gradients of the loss, or of the sum of
+    the losses with reduction "none".
+    """
+    _arguments.one_of("metric", metric, _arguments.METRICS)
+    _arguments.one_of("reduction", reduction, _arguments.REDUCTIONS)
+    margin = _arguments.number("margin", margin, least=0)
+    similar_label = _arguments.similar_label(similar_label)
+    x1, dtype = _points("x1", x1)
+    x2 = _like("x2", x2, x1, "x1")
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "biu":
+        raise TypeError(f"labels: got {labels.dtype.name}, expected an integer type or bool")
+    loss, gradients = _numpy.contrastive_loss(
+        _raw(x1),
+        _raw(x2),
+        np.ascontiguousarray(labels, np.int64),
+        _weights(sample_weight, dtype),
+        dtype,
+        metric,
+        reduction,
+        margin,
+        similar_label,
+        bool(with_gradient),
+        _threads(threads),
+    )
+    if not with_gradient:
+        return loss[()]
+    return loss[()], tuple(gradient.view(x1.dtype) for gradient in gradients)
+
+
+def batch_contrastive_loss(
+    embeddings,
+    labels,
+    margin=1.0,
+    *,
+    metric="euclidean",
+    positive_margin=0.0,
+    squared=True,
+    ref_embeddings=None,
+    ref_labels=None,
+    self_offset=None,
+    sample_weight=None,
+    reduction="mean",
+    with_gradient=False,
+    threads=None,
+):
+    """`tf_pairwise.batch_contrastive_loss`: [n, d], [n] -> a scalar, or [n] with "none".
+
+    With with_gradient, (loss, embeddings_grad), and with references
+    (loss, (embeddings_grad, ref_embeddings_grad)): the gradients of the loss, or of the sum of
+    the losses with reduction "none".
+    """
+    _arguments.one_of("metric", metric, _arguments.METRICS)
+    _arguments.one_of("reduction", reduction, _arguments.BATCH_CONTRASTIVE_REDUCTIONS)
+    margin = _arguments.number("margin", margin, least=0)
+    positive_margin = _arguments.number("positive_margin", positive_margin)
+    inputs, embeddings, dtype = _batch(embeddings, labels, ref_embeddings, ref_labels, self_offset)
+    loss, gradients = _numpy.batch_contrastive_loss(
+        *inputs,
+        _weights(sample_weight, dtype),
+        dtype,
+        metric,
+        reduction,
+        margin,
+        positive_margin,
+        bool(squared),
+        bool(with_gradient),
+        _threads(threads),
+    )
+    if not with_gradient:
+        return loss[()]
+    gradients = tuple(gradient.view(embeddings.dtype) for gradient in gradients)
+    return loss[()], gradients[0] if ref_embeddings is None else gradients
+
+
+def info_nce_loss(
+    queries,
+    keys,
+    temperature=0.07,
+    *,
+    symmetric=False,
+    normalize=True,
+    with_gradient=False,
+    threads=None,
+):
+    """`tf_pairwise.info_nce_loss`: two of [n, d] -> a scalar.
+
+    With with_gradient, (loss, (queries_grad, keys_grad, temperature_grad)).
+    """
+    temperature = _arguments.number("temperature", temperature, above=0)
+    queries, dtype = _points("queries", queries)
+    keys = _like("keys", keys, queries, "queries")
+    options = (bool(normalize), bool(symmetric), bool(with_gradient), _threads(threads))
+    return _softmax_loss("info_nce", queries, keys, None, [temperature], dtype, *options)
+
+
+def supervised_contrastive_loss(
+    embeddings, labels, temperature=0.1, *, normalize=True, with_gradient=False, threads=None
+):
+    """`tf_pairwise.supervised_contrastive_loss`: [n, d], [n] -> a scalar.
+
+    With with_gradient, (loss, (embeddings_grad, temperature_grad)).
+    """
+    temperature = _arguments.number("temperature", temperature, above=0)
+    embeddings, dtype = _points("embeddings", embeddings)
+    labels = _labels("labels", labels)
+    options = (bool(normalize), False, bool(with_gradient), _threads(threads))
+    return _softmax_loss("supervised", embeddings, None, labels, [temperature], dtype, *options)
+
+
+def nt_xent_loss(
+    embeddings, labels, temperature=0.5, *, normalize=True, with_gradient=False, threads=None
+):
+    """`tf_pairwise.nt_xent_loss`: [n, d], [n] -> a scalar.
+
+    With with_gradient, (loss, (embeddings_grad, temperature_grad)).
+    """
+    temperature = _arguments.number("temperature", temperature, above=0)
+    embeddings, dtype = _points("embeddings", embeddings)
+    labels = _labels("labels", labels)
+    options = (bool(normalize), False, bool(with_gradient), _threads(threads))
+    return _softmax_loss("nt_xent", embeddings, None, labels, [temperature], dtype, *options)
+
+
+def sigmoid_contrastive_loss(
+    queries, keys, scale, bias, *, normalize=True, with_gradient=False, threads=None
+):
+    """`tf_pairwise.sigmoid_contrastive_loss`: two of [n, d] -> a scalar.
+
+    With with_gradient, (loss, (queries_grad, keys_grad, scale_grad, bias_grad)).
+    """
+    parameters = [_arguments.number("scale", scale), _arguments.number("bias", bias)]
+    queries, dtype = _points("queries", queries)
+    keys = _like("keys", keys, queries, "queries")
+    options = (bool(normalize), False, bool(with_gradient), _threads(threads))
+    return _softmax_loss("sigmoid", queries, keys, None, parameters, dtype, *options)
+
+
+def _softmax_loss(
+    kind, queries, keys, labels, parameters, dtype, normalize, symmetric, with_gradient, threads
+):
+    loss, gradients, of_parameters = _numpy.softmax_loss(
+        _raw(queries),
+        _raw(keys),
+        labels,
+        parameters,
+        dtype,
+        kind,
+        normalize,
+        symmetric,
+        with_gradient,
+        threads,
+    )
+    if not with_gradient:
+        return loss[()]
+    return loss[()], (*(gradient.view(queries.dtype) for gradient in gradients), *of_parameters)
 
 
 def triplet_loss(

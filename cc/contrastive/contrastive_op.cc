@@ -1,0 +1,459 @@
+#include <string>
+
+#include "adapters/loss_op.h"
+#include "adapters/tensorflow.h"
+#include "contrastive/contrastive.h"
+#include "tensorflow/core/framework/op.h"
+
+// TensorFlow's ops of the contrastive family. What a loss op does around its
+// kernel is in adapters/loss_op.h; here is what is the family's own.
+
+namespace tf_pairwise {
+
+// A soft-max loss is always a scalar.
+inline const char* LossPattern(const SoftmaxLoss&) { return ""; }
+
+namespace {
+
+// ---- explicit pairs ----
+
+struct ContrastiveFamily {
+  using Problem = ContrastiveLoss;
+  using Arrays = ContrastiveArrays;
+  enum { kX1, kX2, kLabels, kWeight, kInputs };
+  static constexpr int kPoints[] = {kX1, kX2};
+
+  template <typename Context>
+  static absl::Status ReadAttributes(Context* context, Problem* problem) {
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadName(context, "metric", ParseMetric, &problem->metric));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadMargin(context, "margin", &problem->margin));
+    return context->GetAttr("similar_label", &problem->similar_label);
+  }
+
+  template <typename Inputs>
+  static Status MatchShapes(const Problem&, const Inputs& inputs,
+                            ShapeMatcher* match) {
+    TF_PAIRWISE_RETURN_IF_ERROR((*match)("x1", inputs(kX1), "nd"));
+    TF_PAIRWISE_RETURN_IF_ERROR((*match)("x2", inputs(kX2), "nd"));
+    return (*match)("labels", inputs(kLabels), "n|n1");
+  }
+
+  static absl::Status Bind(OpKernelContext* context, const ShapeMatcher& match,
+                           Problem* problem, Arrays* arrays) {
+    problem->n = match['n'];
+    problem->d = match['d'];
+    arrays->x1 = Data(context->input(kX1));
+    arrays->x2 = Data(context->input(kX2));
+    arrays->labels = context->input(kLabels).flat<int64_t>().data();
+    return absl::OkStatus();
+  }
+
+  static bool HasGradient(const Problem&, int) { return true; }
+
+  static void SetGradient(Arrays* arrays, int i, void* gradient) {
+    (i == 0 ? arrays->x1_grad : arrays->x2_grad) = gradient;
+  }
+
+  static int64_t ScratchBytes(const Problem& problem, bool, int workers) {
+    return ContrastiveLossScratchBytes(problem, workers);
+  }
+
+  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
+                    const ParallelFor& parallel) {
+    return ContrastiveLossCpu(problem, arrays, scratch, parallel);
+  }
+};
+
+// ---- all pairs of a labelled batch ----
+
+struct BatchContrastiveFamily {
+  using Problem = BatchContrastiveLoss;
+  using Arrays = BatchContrastiveArrays;
+  enum {
+    kEmbeddings,
+    kLabels,
+    kRefs,
+    kRefLabels,
+    kSelfOffset,
+    kWeight,
+    kInputs
+  };
+  static constexpr int kPoints[] = {kEmbeddings, kRefs};
+
+  template <typename Context>
+  static absl::Status ReadAttributes(Context* context, Problem* problem) {
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadName(context, "metric", ParseMetric, &problem->metric));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadMargin(context, "margin", &problem->margin));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadMargin(context, "positive_margin", &problem->positive_margin));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        context->GetAttr("squared", &problem->squared));
+    return context->GetAttr("self", &problem->self);
+  }
+
+  // With `self`, refs are the embeddings again: m is n.
+  template <typename Inputs>
+  static Status MatchShapes(const Problem& problem, const Inputs& inputs,
+                            ShapeMatcher* match) {
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        (*match)("embeddings", inputs(kEmbeddings), "nd"));
+    TF_PAIRWISE_RETURN_IF_ERROR((*match)("labels", inputs(kLabels), "n|n1"));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        (*match)("ref_embeddings", inputs(kRefs), problem.self ? "nd" : "md"));
+    TF_PAIRWISE_RETURN_IF_ERROR((*match)("ref_labels", inputs(kRefLabels),
+                                         problem.self ? "n|n1" : "m|m1"));
+    return (*match)("self_offset", inputs(kSelfOffset), "");
+  }
+
+  static absl::Status Bind(OpKernelContext* context, const ShapeMatcher& match,
+                           Problem* problem, Arrays* arrays) {
+    problem->n = match['n'];
+    problem->m = problem->self ? match['n'] : match['m'];
+    problem->d = match['d'];
+    if (!problem->self) {
+      problem->self_offset = context->input(kSelfOffset).scalar<int64_t>()();
+    }
+    arrays->anchors = Data(context->input(kEmbeddings));
+    arrays->labels = context->input(kLabels).flat<int64_t>().data();
+    arrays->refs = Data(context->input(kRefs));
+    arrays->ref_labels = context->input(kRefLabels).flat<int64_t>().data();
+    return absl::OkStatus();
+  }
+
+  static bool HasGradient(const Problem& problem, int i) {
+    return i == 0 || !problem.self;
+  }
+
+  static void SetGradient(Arrays* arrays, int i, void* gradient) {
+    (i == 0 ? arrays->anchors_grad : arrays->refs_grad) = gradient;
+  }
+
+  static int64_t ScratchBytes(const Problem& problem, bool with_gradient,
+                              int workers) {
+    return BatchContrastiveLossScratchBytes(problem, with_gradient, workers);
+  }
+
+  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
+                    const ParallelFor& parallel) {
+    return BatchContrastiveLossCpu(problem, arrays, scratch, parallel);
+  }
+};
+
+// ---- losses over the dot products of a batch ----
+
+// One op for all of them. Inputs that a kind does not read are passed all the
+// same, and have no gradient.
+struct SoftmaxFamily {
+  using Problem = SoftmaxLoss;
+  using Arrays = SoftmaxArrays;
+  enum { kQueries, kKeys, kLabels, kTemperature, kScale, kBias, kInputs };
+  static constexpr int kPoints[] = {kQueries, kKeys, kTemperature, kScale,
+                                    kBias};
+  static constexpr int kWeight = kNoWeight;
+
+  static bool IsLabelled(const Problem& problem) {
+    return problem.kind == SoftmaxKind::kSupervised ||
+           problem.kind == SoftmaxKind::kNtXent;
+  }
+
+  static bool IsSigmoid(const Problem& problem) {
+    return problem.kind == SoftmaxKind::kSigmoid;
+  }
+
+  template <typename Context>
+  static absl::Status ReadAttributes(Context* context, Problem* problem) {
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadName(context, "kind", ParseSoftmaxKind, &problem->kind));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        context->GetAttr("normalize", &problem->normalize));
+    return context->GetAttr("symmetric", &problem->symmetric);
+  }
+
+  template <typename Inputs>
+  static Status MatchShapes(const Problem& problem, const Inputs& inputs,
+                            ShapeMatcher* match) {
+    if (IsLabelled(problem)) {
+      TF_PAIRWISE_RETURN_IF_ERROR(
+          (*match)("embeddings", inputs(kQueries), "nd"));
+      TF_PAIRWISE_RETURN_IF_ERROR((*match)("labels", inputs(kLabels), "n|n1"));
+    } else {
+      TF_PAIRWISE_RETURN_IF_ERROR((*match)("queries", inputs(kQueries), "nd"));
+      TF_PAIRWISE_RETURN_IF_ERROR((*match)("keys", inputs(kKeys), "nd"));
+    }
+    if (IsSigmoid(problem)) {
+      TF_PAIRWISE_RETURN_IF_ERROR((*match)("scale", inputs(kScale), ""));
+      return (*match)("bias", inputs(kBias), "");
+    }
+    return (*match)("temperature", inputs(kTemperature), "");
+  }
+
+  static absl::Status Bind(OpKernelContext* context, const ShapeMatcher& match,
+                           Problem* problem, Arrays* arrays) {
+    problem->n = match['n'];
+    problem->d = match['d'];
+    arrays->queries = Data(context->input(kQueries));
+    if (IsLabelled(*problem)) {
+      arrays->labels = context->input(kLabels).flat<int64_t>().data();
+    } else {
+      arrays->keys = Data(context->input(kKeys));
+    }
+    if (IsSigmoid(*problem)) {
+      arrays->scale = Data(context->input(kScale));
+      arrays->bias = Data(context->input(kBias));
+      return absl::OkStatus();
+    }
+    arrays->temperature = Data(context->input(kTemperature));
+    return absl::OkStatus();
+  }
+
+  static bool HasGradient(const Problem& problem, int i) {
+    switch (kPoints[i]) {
+      case kQueries:
+        return true;
+      case kKeys:
+        return !IsLabelled(problem);
+      case kTemperature:
+        return !IsSigmoid(problem);
+      default:
+        return IsSigmoid(problem);
+    }
+  }
+
+  static void SetGradient(Arrays* arrays, int i, void* gradient) {
+    switch (kPoints[i]) {
+      case kQueries:
+        arrays->queries_grad = gradient;
+        break;
+      case kKeys:
+        arrays->keys_grad = gradient;
+        break;
+      case kTemperature:
+        arrays->temperature_grad = gradient;
+        break;
+      case kScale:
+        arrays->scale_grad = gradient;
+        break;
+      default:
+        arrays->bias_grad = gradient;
+    }
+  }
+
+  static int64_t ScratchBytes(const Problem& problem, bool with_gradient,
+                              int workers) {
+    return SoftmaxLossScratchBytes(problem, with_gradient, workers);
+  }
+
+  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
+                    const ParallelFor& parallel) {
+    return SoftmaxLossCpu(problem, arrays, scratch, parallel);
+  }
+};
+
+// ---- registration ----
+
+#define TF_PAIRWISE_ATTR_BATCH_REDUCTION \
+  "reduction: {'none', 'sum', 'mean', 'mean_nonzero', 'balanced_mean'}"
+
+#define TF_PAIRWISE_BATCH_CONTRASTIVE_ATTRS                   \
+  TF_PAIRWISE_LOSS_ATTRS_OF(TF_PAIRWISE_ATTR_BATCH_REDUCTION) \
+      .Attr("positive_margin: string")                        \
+      .Attr("squared: bool")                                  \
+      .Attr("self: bool")
+
+#define TF_PAIRWISE_SOFTMAX_ATTRS                                     \
+  .Attr(TF_PAIRWISE_ATTR_T)                                           \
+      .Attr(TF_PAIRWISE_ATTR_ACC)                                     \
+      .Attr("kind: {'info_nce', 'supervised', 'nt_xent', 'sigmoid'}") \
+      .Attr("normalize: bool")                                        \
+      .Attr("symmetric: bool")
+
+REGISTER_OP("TfPairwise>ContrastiveLoss")
+    .Input("x1: T")
+    .Input("x2: T")
+    .Input("labels: int64")
+    .Input("sample_weight: Acc")
+    .Output("loss: Acc")
+    .Output("x1_grad: Acc")
+    .Output("x2_grad: Acc") TF_PAIRWISE_LOSS_ATTRS.Attr("similar_label: int")
+    .Attr("with_gradient: bool")
+    .SetShapeFn(LossShape<ContrastiveFamily>)
+    .Doc(R"doc(
+The contrastive loss of explicit pairs: 0.5 D^2 of a similar pair,
+0.5 max(0, margin - D)^2 of a dissimilar one.
+
+x1: [n, d].
+x2: [n, d].
+labels: [n] or [n, 1].
+sample_weight: [n], or anything without `weighted`.
+loss: [] or, for the reduction none, [n].
+x1_grad: The gradient of the loss in its own type, or [0] without
+  `with_gradient`. So is x2_grad.
+margin: A double as text, because attributes of type float are float32 and would
+  round it.
+weighted: Whether sample_weight is there.
+similar_label: The label of a similar pair; all others are dissimilar.
+with_gradient: Make the gradient in the same pass. Not for the reduction none.
+)doc");
+
+REGISTER_OP("TfPairwise>ContrastiveLossGrad")
+    .Input("x1: T")
+    .Input("x2: T")
+    .Input("labels: int64")
+    .Input("sample_weight: Acc")
+    .Input("upstream: Acc")
+    .Input("cached_x1_grad: Acc")
+    .Input("cached_x2_grad: Acc")
+    .Output("x1_grad: T")
+    .Output("x2_grad: T") TF_PAIRWISE_LOSS_ATTRS.Attr("similar_label: int")
+    .Attr("cached: bool")
+    .SetShapeFn(LossGradShape<ContrastiveFamily>)
+    .Doc(R"doc(
+The gradient of sum(upstream * ContrastiveLoss(x1, x2, labels)).
+
+upstream: The loss's shape.
+cached: The loss op made the gradient, and has only to be scaled here.
+)doc");
+
+REGISTER_OP("TfPairwise>BatchContrastiveLoss")
+    .Input("embeddings: T")
+    .Input("labels: int64")
+    .Input("ref_embeddings: T")
+    .Input("ref_labels: int64")
+    .Input("self_offset: int64")
+    .Input("sample_weight: Acc")
+    .Output("loss: Acc")
+    .Output("embeddings_grad: Acc")
+    .Output("refs_grad: Acc") TF_PAIRWISE_BATCH_CONTRASTIVE_ATTRS
+    .Attr("with_gradient: bool")
+    .SetShapeFn(LossShape<BatchContrastiveFamily>)
+    .Doc(R"doc(
+The contrastive loss over all pairs of a labelled batch: of the hinges
+h = max(0, D - positive_margin) of equal labels, max(0, margin - D) of others.
+
+embeddings: [n, d].
+labels: [n] or [n, 1].
+ref_embeddings: [m, d]: the other ends of the pairs. With `self` the embeddings,
+  passed again; so are ref_labels.
+ref_labels: [m] or [m, 1].
+self_offset: []: anchor i is reference i + self_offset, a pair that is left out;
+  negative for none. Not read with `self`.
+sample_weight: [n], one per anchor, or anything without `weighted`.
+loss: [] or, for the reduction none, [n].
+embeddings_grad: The gradient of the loss in its own type, or [0] without
+  `with_gradient`.
+refs_grad: So for ref_embeddings; [0] with `self` too, where embeddings_grad is
+  the whole gradient.
+reduction: balanced_mean is the mean over similar pairs plus the mean over
+  dissimilar pairs, each over those with loss > 0.
+margin: A double as text, because attributes of type float are float32 and would
+  round it. So is positive_margin.
+weighted: Whether sample_weight is there.
+squared: The loss of a pair is h^2 / 2, else h.
+self: The embeddings are their own references.
+with_gradient: Make the gradient in the same pass. Not for the reduction none.
+)doc");
+
+REGISTER_OP("TfPairwise>BatchContrastiveLossGrad")
+    .Input("embeddings: T")
+    .Input("labels: int64")
+    .Input("ref_embeddings: T")
+    .Input("ref_labels: int64")
+    .Input("self_offset: int64")
+    .Input("sample_weight: Acc")
+    .Input("upstream: Acc")
+    .Input("cached_embeddings_grad: Acc")
+    .Input("cached_refs_grad: Acc")
+    .Output("embeddings_grad: T")
+    .Output("refs_grad: T") TF_PAIRWISE_BATCH_CONTRASTIVE_ATTRS
+    .Attr("cached: bool")
+    .SetShapeFn(LossGradShape<BatchContrastiveFamily>)
+    .Doc(R"doc(
+The gradient of sum(upstream * BatchContrastiveLoss(embeddings, labels, ...)).
+
+upstream: The loss's shape.
+cached: The loss op made the gradient, and has only to be scaled here.
+refs_grad: [0] with `self`.
+)doc");
+
+REGISTER_OP("TfPairwise>SoftmaxLoss")
+    .Input("queries: T")
+    .Input("keys: T")
+    .Input("labels: int64")
+    .Input("temperature: Acc")
+    .Input("scale: Acc")
+    .Input("bias: Acc")
+    .Output("loss: Acc")
+    .Output("queries_grad: Acc")
+    .Output("keys_grad: Acc")
+    .Output("temperature_grad: Acc")
+    .Output("scale_grad: Acc")
+    .Output("bias_grad: Acc") TF_PAIRWISE_SOFTMAX_ATTRS
+    .Attr("with_gradient: bool")
+    .SetShapeFn(LossShape<SoftmaxFamily>)
+    .Doc(R"doc(
+A loss over the dot products s_ij of a batch, with log-sum-exp made online. The
+kinds are tf_pairwise's info_nce_loss, supervised_contrastive_loss, nt_xent_loss
+and sigmoid_contrastive_loss.
+
+queries: [n, d]; the embeddings of the kinds supervised and nt_xent.
+keys: [n, d], of the kinds info_nce and sigmoid.
+labels: [n] or [n, 1], of the kinds supervised and nt_xent.
+temperature: [], of all kinds but sigmoid.
+scale: [], of the kind sigmoid. So is bias.
+loss: [].
+queries_grad: The gradient of the loss in its own type, or [0] without
+  `with_gradient`, and for what the kind does not read. So are the others.
+normalize: s_ij is of the L2-normalised points, else of the points as they are.
+symmetric: The mean of both directions, of the kind info_nce.
+with_gradient: Make the gradient in the same pass.
+)doc");
+
+REGISTER_OP("TfPairwise>SoftmaxLossGrad")
+    .Input("queries: T")
+    .Input("keys: T")
+    .Input("labels: int64")
+    .Input("temperature: Acc")
+    .Input("scale: Acc")
+    .Input("bias: Acc")
+    .Input("upstream: Acc")
+    .Input("cached_queries_grad: Acc")
+    .Input("cached_keys_grad: Acc")
+    .Input("cached_temperature_grad: Acc")
+    .Input("cached_scale_grad: Acc")
+    .Input("cached_bias_grad: Acc")
+    .Output("queries_grad: T")
+    .Output("keys_grad: T")
+    .Output("temperature_grad: Acc")
+    .Output("scale_grad: Acc")
+    .Output("bias_grad: Acc") TF_PAIRWISE_SOFTMAX_ATTRS.Attr("cached: bool")
+    .SetShapeFn(LossGradShape<SoftmaxFamily>)
+    .Doc(R"doc(
+The gradient of upstream * SoftmaxLoss(queries, keys, ...).
+
+upstream: [].
+cached: The loss op made the gradient, and has only to be scaled here.
+keys_grad: [0], as all that follow, for what the kind does not read.
+)doc");
+
+#define TF_PAIRWISE_REGISTER_CPU(name, ...) \
+  REGISTER_KERNEL_BUILDER(                  \
+      Name("TfPairwise>" name).Device(tensorflow::DEVICE_CPU), __VA_ARGS__)
+
+TF_PAIRWISE_REGISTER_CPU("ContrastiveLoss",
+                         LossOp<ContrastiveFamily, CpuDevice>);
+TF_PAIRWISE_REGISTER_CPU("ContrastiveLossGrad",
+                         LossGradOp<ContrastiveFamily, CpuDevice>);
+TF_PAIRWISE_REGISTER_CPU("BatchContrastiveLoss",
+                         LossOp<BatchContrastiveFamily, CpuDevice>);
+TF_PAIRWISE_REGISTER_CPU("BatchContrastiveLossGrad",
+                         LossGradOp<BatchContrastiveFamily, CpuDevice>);
+TF_PAIRWISE_REGISTER_CPU("SoftmaxLoss", LossOp<SoftmaxFamily, CpuDevice>);
+TF_PAIRWISE_REGISTER_CPU("SoftmaxLossGrad",
+                         LossGradOp<SoftmaxFamily, CpuDevice>);
+
+}  // namespace
+}  // namespace tf_pairwise
