@@ -309,14 +309,15 @@ struct TileDriver {
       x_sums = LayOutSums(scratch, x);
       y_sums = self ? x_sums : LayOutSums(scratch, y);
     }
-    const int64_t least = n < m ? n : m;
-    block = least >= 2048 ? 192 : least >= 512 ? 128 : 64;
-    rounds = {self, Blocks(n, block), Blocks(m, block)};
-    stride_ = block + 16;
-    near_stride_ = block / 64;
-    tiles_ = scratch.Take<T>(workers * block * stride_);
-    near_ = scratch.Take<uint64_t>(workers * block * near_stride_);
-    packs_ = scratch.Take<T>(workers * kPackSize);
+    TakeTiles(scratch, n, m, workers);
+  }
+
+  // For values alone, over a prepared operand of another's, against itself.
+  void LayOutTiles(Scratch& scratch, const Operand<T>& operand, int workers) {
+    self = true;
+    with_sums = false;
+    x = operand;
+    TakeTiles(scratch, operand.n, operand.n, workers);
   }
 
   void Prepare(DType dtype, const void* x_points, const void* y_points,
@@ -397,6 +398,18 @@ struct TileDriver {
   }
 
  private:
+  void TakeTiles(Scratch& scratch, int64_t n, int64_t m, int workers) {
+    const int64_t least = n < m ? n : m;
+    block = least >= 2048 ? 192 : least >= 512 ? 128 : 64;
+    rounds = {self, Blocks(n, block), Blocks(m, block)};
+    stride_ = block + 16;
+    near_stride_ = block / 64;
+    tiles_ = scratch.Take<T>(workers * block * stride_);
+    if (!with_sums) return;
+    near_ = scratch.Take<uint64_t>(workers * block * near_stride_);
+    packs_ = scratch.Take<T>(workers * kPackSize);
+  }
+
   int64_t stride_ = 0, near_stride_ = 0;
   T* tiles_ = nullptr;
   uint64_t* near_ = nullptr;

@@ -31,6 +31,14 @@ struct Operand {
   const T* source = nullptr;  // [n, d], the points themselves
   T* converted = nullptr;     // halves: the scratch behind `source`
   T* centre = nullptr;        // [d]
+
+  // Whether no row's term is NaN, once prepared.
+  bool finite() const {
+    for (int64_t i = 0; i < n; ++i) {
+      if (term[i] != term[i]) return false;
+    }
+    return true;
+  }
 };
 
 // Columns padded to whole vectors of every target, and skewed so that
@@ -39,6 +47,17 @@ inline int64_t PaddedStride(int64_t columns) {
   int64_t stride = (columns + 15) / 16 * 16;
   if (stride % 128 == 0) stride += 16;
   return stride;
+}
+
+// What a raw value has to exceed, as a part of its pair's terms, for the
+// product form to keep float's promised 1e-5 (and double's 1e-10): the form's
+// rounding error is about a unit in the last place of the terms, and three and
+// a half times its deviation is allowed for. A euclidean distance is a root,
+// which halves a relative error.
+template <typename T>
+constexpr T ClosenessPart(Metric metric) {
+  return sizeof(T) == 8 ? T(1e-5)
+                        : T(metric == Metric::kEuclidean ? 0.03 : 0.06);
 }
 
 template <typename T>

@@ -209,17 +209,8 @@ void Prepare(Operand<T>& operand, DType dtype, const void* points,
 // ---- tiles of distances ----
 
 // Products longer than this are summed in blocks, so that rounding does not
-// grow with the dimension.
-constexpr int64_t kDepthBlock = 512;
-
-// What a raw value has to exceed, as a part of the pair's terms, for the
-// product form to keep the promised digits: its rounding error is about
-// sqrt(d) units in the last place of the terms.
-template <typename T>
-HWY_INLINE T ClosenessPart(int64_t d) {
-  return static_cast<T>((sizeof(T) == 4 ? 1e-3 : 1e-5) *
-                        std::sqrt(static_cast<double>(d < 16 ? 16 : d)));
-}
+// grow with the dimension: about one unit in the last place of the terms.
+constexpr int64_t kDepthBlock = 64;
 
 // Makes a vector of distances again from the points, where `suspects` has a
 // bit; returns the bits whose gradient needs the points too.
@@ -286,7 +277,7 @@ HWY_INLINE void DistanceStrip(const Operand<T>& x, const Operand<T>& y,
       }
     }
   }
-  const VecT<T> closeness = hn::Set(tag, ClosenessPart<T>(depth));
+  const VecT<T> closeness = hn::Set(tag, ClosenessPart<T>(kMetric));
   const VecT<T> tiny =
       hn::Set(tag, static_cast<T>(sizeof(T) == 4 ? 1e-28 : 1e-280));
   for (int r = 0; r < kRows; ++r) {
@@ -426,18 +417,55 @@ void MultiplyPacked(const Operand<T>& own, const Operand<T>& other, int64_t row,
   panel(std::integral_constant<int, 1>());
 }
 
-// The pair's gradient from the difference of the points, where the product
-// would lose it: sums_i += w (x_i - y_j).
+// One pair by itself: sums_i += w times the pair's own gradient.
 template <typename T>
-HWY_NOINLINE void AddDifference(const Operand<T>& own, const Operand<T>& other,
-                                int64_t i, int64_t j, T weight,
-                                const GradientSums<T>& sums) {
+HWY_INLINE void AddPair(const Operand<T>& own, const Operand<T>& other,
+                        int64_t i, int64_t j, T weight,
+                        const GradientSums<T>& sums) {
   Pair pair;
   pair.v = 1;
-  AddSlope(own.metric, pair, static_cast<double>(weight),
-           own.source + i * own.d, other.source + j * other.d, own.d,
+  pair.cross = 1;
+  // Cosine's sums are over the normalised points; the rest over the points.
+  const bool cosine = own.metric == Metric::kCosine;
+  const T* x = cosine ? own.rows + i * own.stride : own.source + i * own.d;
+  const T* y =
+      cosine ? other.rows + j * other.stride : other.source + j * other.d;
+  AddSlope(own.metric, pair, static_cast<double>(weight), x, y, own.d,
            sums.sums + i * own.stride);
 }
+
+// Calls `function(k)` for each nonzero of weights[0, count), in order.
+template <typename T, typename Function>
+HWY_INLINE void ForEachNonzero(const T* weights, int64_t count,
+                               const Function& function) {
+  const Tag<T> tag;
+  ForEachVector<T>(count, [&](int64_t k, int64_t some) HWY_ATTR {
+    const auto used = hn::Ne(LoadCount(weights + k, some), hn::Zero(tag));
+    if (hn::AllFalse(tag, used)) return;
+    uint8_t bytes[8] = {0};
+    hn::StoreMaskBits(tag, used, bytes);
+    uint64_t bits = 0;
+    __builtin_memcpy(&bits, bytes, sizeof(bits));
+    for (; bits != 0; bits &= bits - 1) function(k + __builtin_ctzll(bits));
+  });
+}
+
+// Copies a row of weights and returns how many are not zero.
+template <typename T>
+HWY_INLINE int64_t CopyWeights(const T* from, int64_t count, T* to) {
+  const Tag<T> tag;
+  int64_t used = 0;
+  ForEachVector<T>(count, [&](int64_t k, int64_t some) HWY_ATTR {
+    const VecT<T> w = LoadCount(from + k, some);
+    used += static_cast<int64_t>(hn::CountTrue(tag, hn::Ne(w, hn::Zero(tag))));
+    StoreCount(w, to + k, some);
+  });
+  return used;
+}
+
+// A block with fewer nonzero weights than this part of it is taken pair by
+// pair; the product of all of it would cost more.
+constexpr int64_t kSparsePart = 8;
 
 template <typename T>
 void AccumulateRows(const Operand<T>& x, const Operand<T>& y, int64_t row,
@@ -445,7 +473,6 @@ void AccumulateRows(const Operand<T>& x, const Operand<T>& y, int64_t row,
                     const WeightBlock<T>& block, const GradientSums<T>& sums,
                     T* pack) {
   const Tag<T> tag;
-  const int64_t lanes = LanesOf<T>();
   const bool l2 = IsDifferenceL2(x.metric);
   constexpr int64_t kStride = kAccumulateColumns + 16;
   for (int64_t r0 = 0; r0 < rows; r0 += kAccumulateRows) {
@@ -454,43 +481,45 @@ void AccumulateRows(const Operand<T>& x, const Operand<T>& y, int64_t row,
     for (int64_t c0 = 0; c0 < columns; c0 += kAccumulateColumns) {
       const int64_t some_columns =
           columns - c0 < kAccumulateColumns ? columns - c0 : kAccumulateColumns;
-      bool any = false;
+      int64_t used = 0;
       for (int64_t r = 0; r < some_rows; ++r) {
+        used += CopyWeights(block.weights + (r0 + r) * block.stride + c0,
+                            some_columns, pack + r * kStride);
+      }
+      if (used == 0) continue;
+      if (used * kSparsePart < some_rows * some_columns) {
+        for (int64_t r = 0; r < some_rows; ++r) {
+          const T* weights = pack + r * kStride;
+          ForEachNonzero(weights, some_columns, [&](int64_t k) HWY_ATTR {
+            AddPair(x, y, row + r0 + r, column + c0 + k, weights[k], sums);
+          });
+        }
+        continue;
+      }
+      for (int64_t r = 0; l2 && r < some_rows; ++r) {
         const int64_t i = r0 + r;
-        const T* from = block.weights + i * block.stride + c0;
-        T* to = pack + r * kStride;
-        VecT<T> total = hn::Zero(tag);
-        auto used = hn::Zero(tag);
-        ForEachVector<T>(some_columns, [&](int64_t k, int64_t count) HWY_ATTR {
-          const VecT<T> w = LoadCount(from + k, count);
-          used = hn::Or(used, w);
-          StoreCount(w, to + k, count);
-        });
-        any = any || !hn::AllTrue(tag, hn::Eq(used, hn::Zero(tag)));
-        if (!l2) continue;
+        T* weights = pack + r * kStride;
         if (block.near != nullptr) {
           const uint64_t* near = block.near + i * block.near_stride + c0 / 64;
           for (int64_t w = 0; w < (some_columns + 63) / 64; ++w) {
             for (uint64_t bits = near[w]; bits != 0; bits &= bits - 1) {
               const int64_t k = w * 64 + __builtin_ctzll(bits);
-              if (k >= some_columns || to[k] == 0) continue;
-              AddDifference(x, y, row + i, column + c0 + k, to[k], sums);
-              to[k] = 0;
+              if (k >= some_columns || weights[k] == 0) continue;
+              AddPair(x, y, row + i, column + c0 + k, weights[k], sums);
+              weights[k] = 0;
             }
           }
         }
+        VecT<T> total = hn::Zero(tag);
         ForEachVector<T>(some_columns, [&](int64_t k, int64_t count) HWY_ATTR {
-          total = hn::Add(total, LoadCount(to + k, count));
+          total = hn::Add(total, LoadCount(weights + k, count));
         });
         sums.own[row + i] += hn::ReduceSum(tag, total);
       }
-      if (any) {
-        MultiplyPacked(x, y, row + r0, some_rows, column + c0, some_columns,
-                       pack, kStride, 1, sums);
-      }
+      MultiplyPacked(x, y, row + r0, some_rows, column + c0, some_columns, pack,
+                     kStride, 1, sums);
     }
   }
-  (void)lanes;
 }
 
 template <typename T>
@@ -498,7 +527,6 @@ void AccumulateColumns(const Operand<T>& x, const Operand<T>& y, int64_t row,
                        int64_t rows, int64_t column, int64_t columns,
                        const WeightBlock<T>& block, const GradientSums<T>& sums,
                        T* pack) {
-  const Tag<T> tag;
   const bool l2 = IsDifferenceL2(x.metric);
   for (int64_t c0 = 0; c0 < columns; c0 += kAccumulateRows) {
     const int64_t own_rows =
@@ -506,41 +534,43 @@ void AccumulateColumns(const Operand<T>& x, const Operand<T>& y, int64_t row,
     for (int64_t r0 = 0; r0 < rows; r0 += kAccumulateColumns) {
       const int64_t depth =
           rows - r0 < kAccumulateColumns ? rows - r0 : kAccumulateColumns;
-      bool any = false;
+      int64_t used = 0;
       for (int64_t k = 0; k < depth; ++k) {
-        const int64_t i = r0 + k;
-        const T* from = block.weights + i * block.stride + c0;
-        T* to = pack + k * kAccumulateRows;
-        auto used = hn::Zero(tag);
-        ForEachVector<T>(own_rows, [&](int64_t c, int64_t count) HWY_ATTR {
-          const VecT<T> w = LoadCount(from + c, count);
-          used = hn::Or(used, w);
-          StoreCount(w, to + c, count);
-        });
-        any = any || !hn::AllTrue(tag, hn::Eq(used, hn::Zero(tag)));
-        if (!l2) continue;
+        used += CopyWeights(block.weights + (r0 + k) * block.stride + c0,
+                            own_rows, pack + k * kAccumulateRows);
+      }
+      if (used == 0) continue;
+      if (used * kSparsePart < depth * own_rows) {
+        for (int64_t k = 0; k < depth; ++k) {
+          const T* weights = pack + k * kAccumulateRows;
+          ForEachNonzero(weights, own_rows, [&](int64_t c) HWY_ATTR {
+            AddPair(y, x, column + c0 + c, row + r0 + k, weights[c], sums);
+          });
+        }
+        continue;
+      }
+      for (int64_t k = 0; l2 && k < depth; ++k) {
+        T* weights = pack + k * kAccumulateRows;
         if (block.near != nullptr) {
-          const uint64_t* near = block.near + i * block.near_stride;
+          const uint64_t* near = block.near + (r0 + k) * block.near_stride;
           for (int64_t w = c0 / 64; w < (c0 + own_rows + 63) / 64; ++w) {
             for (uint64_t bits = near[w]; bits != 0; bits &= bits - 1) {
               const int64_t c = w * 64 + __builtin_ctzll(bits) - c0;
-              if (c < 0 || c >= own_rows || to[c] == 0) continue;
-              AddDifference(y, x, column + c0 + c, row + i, to[c], sums);
-              to[c] = 0;
+              if (c < 0 || c >= own_rows || weights[c] == 0) continue;
+              AddPair(y, x, column + c0 + c, row + r0 + k, weights[c], sums);
+              weights[c] = 0;
             }
           }
         }
         T* own = sums.own + column + c0;
         ForEachVector<T>(own_rows, [&](int64_t c, int64_t count) HWY_ATTR {
           StoreCount(
-              hn::Add(LoadCount(own + c, count), LoadCount(to + c, count)),
+              hn::Add(LoadCount(own + c, count), LoadCount(weights + c, count)),
               own + c, count);
         });
       }
-      if (any) {
-        MultiplyPacked(y, x, column + c0, own_rows, row + r0, depth, pack, 1,
-                       kAccumulateRows, sums);
-      }
+      MultiplyPacked(y, x, column + c0, own_rows, row + r0, depth, pack, 1,
+                     kAccumulateRows, sums);
     }
   }
 }
@@ -549,18 +579,8 @@ template <typename T>
 void AccumulatePairs(const Operand<T>& x, const Operand<T>& y, int64_t i,
                      int64_t count, const int32_t* indices, const T* weights,
                      const GradientSums<T>& sums) {
-  Pair pair;
-  pair.v = 1;
-  pair.cross = 1;
-  // Cosine's sums are over the normalised points; the rest over the points.
-  const bool cosine = x.metric == Metric::kCosine;
-  const T* own = cosine ? x.rows + i * x.stride : x.source + i * x.d;
   for (int64_t e = 0; e < count; ++e) {
-    if (weights[e] == 0) continue;
-    const int64_t j = indices[e];
-    const T* other = cosine ? y.rows + j * y.stride : y.source + j * y.d;
-    AddSlope(x.metric, pair, static_cast<double>(weights[e]), own, other, x.d,
-             sums.sums + i * x.stride);
+    if (weights[e] != 0) AddPair(x, y, i, indices[e], weights[e], sums);
   }
 }
 

@@ -64,7 +64,27 @@ struct AnchorResult {
   double slope = 0;
 };
 
+// A tile of a symmetric walk under hard mining: updates the farthest positive
+// and the nearest negative of its rows' anchors and of its columns'.
+template <typename T>
+struct HardTile {
+  int64_t rows, columns;
+  const T* distances;
+  int64_t stride;
+  int64_t row, column;       // of the batch
+  bool diagonal;             // the columns are the rows
+  const LaneOf<T>* classes;  // [n]
+  T* farthest;               // [n], -inf before the first
+  int32_t* farthest_index;   // [n]
+  T* nearest;                // [n], +inf before the first
+  int32_t* nearest_index;    // [n]
+  T* column_farthest;        // [columns + a vector]
+  T* column_nearest;
+};
+
 struct TripletKernels {
+  void (*narrow_hard_tile)(const HardTile<float>& tile);
+  void (*wide_hard_tile)(const HardTile<double>& tile);
   AnchorResult (*narrow_row)(const AnchorRow<float>& row);
   AnchorResult (*wide_row)(const AnchorRow<double>& row);
   LossSums (*explicit_block)(const TripletLoss& problem,
@@ -214,6 +234,116 @@ AnchorResult HardRow(const AnchorRow<T>& row) {
     }
   }
   return result;
+}
+
+// Takes (value, index) as the anchor's farthest or nearest, where it is: of
+// equal ones the lowest index, so that the order of tiles does not matter.
+template <bool kFarthest, typename T>
+HWY_INLINE void TakeBest(T value, int64_t index, T* best, int32_t* best_index) {
+  const bool better = kFarthest ? value > *best : value < *best;
+  if (better || (value == *best && index < *best_index)) {
+    *best = value;
+    *best_index = static_cast<int32_t>(index);
+  }
+}
+
+template <typename T>
+void RunHardTile(const HardTile<T>& tile) {
+  const Tag<T> tag;
+  const hn::RebindToSigned<Tag<T>> lane_tag;
+  const int64_t lanes = LanesOf<T>();
+  const T inf = Infinity<T>();
+  const VecT<T> infinity = hn::Set(tag, inf), none = hn::Set(tag, -inf);
+  const LaneOf<T>* row_classes = tile.classes + tile.row;
+  const LaneOf<T>* column_classes = tile.classes + tile.column;
+  if (!tile.diagonal) {
+    for (int64_t k = 0; k < tile.columns; k += lanes) {
+      hn::StoreU(none, tag, tile.column_farthest + k);
+      hn::StoreU(infinity, tag, tile.column_nearest + k);
+    }
+  }
+  for (int64_t r = 0; r < tile.rows; ++r) {
+    const T* row = tile.distances + r * tile.stride;
+    const auto own = hn::Set(lane_tag, row_classes[r]);
+    VecT<T> most = none, least = infinity;
+    ForEachVector<T>(tile.columns, [&](int64_t k, int64_t some) HWY_ATTR {
+      const auto classes = some == lanes
+                               ? hn::LoadU(lane_tag, column_classes + k)
+                               : hn::LoadN(lane_tag, column_classes + k,
+                                           static_cast<size_t>(some));
+      const auto same = hn::RebindMask(tag, hn::Eq(classes, own));
+      const VecT<T> d = hn::LoadU(tag, row + k);
+      VecT<T> positive = hn::IfThenElse(same, d, none);
+      VecT<T> negative = hn::IfThenElse(same, infinity, d);
+      if (some != lanes) {
+        const auto valid = hn::FirstN(tag, static_cast<size_t>(some));
+        positive = hn::IfThenElse(valid, positive, none);
+        negative = hn::IfThenElse(valid, negative, infinity);
+      }
+      if (!tile.diagonal) {
+        T* far = tile.column_farthest + k;
+        T* near = tile.column_nearest + k;
+        hn::StoreU(hn::Max(hn::LoadU(tag, far), positive), tag, far);
+        hn::StoreU(hn::Min(hn::LoadU(tag, near), negative), tag, near);
+      } else if (r >= k && r < k + some) {
+        // The anchor itself.
+        const auto self = hn::RebindMask(
+            tag, hn::Eq(hn::Iota(lane_tag, static_cast<LaneOf<T>>(k)),
+                        hn::Set(lane_tag, static_cast<LaneOf<T>>(r))));
+        positive = hn::IfThenElse(self, none, positive);
+      }
+      most = hn::Max(most, positive);
+      least = hn::Min(least, negative);
+    });
+    const int64_t i = tile.row + r;
+    const T far = hn::ReduceMax(tag, most);
+    if (far >= tile.farthest[i] && far > -inf) {
+      for (int64_t k = 0; k < tile.columns; ++k) {
+        if (row[k] == far && column_classes[k] == row_classes[r] &&
+            !(tile.diagonal && k == r)) {
+          TakeBest<true>(far, tile.column + k, tile.farthest + i,
+                         tile.farthest_index + i);
+          break;
+        }
+      }
+    }
+    const T near = hn::ReduceMin(tag, least);
+    if (near <= tile.nearest[i] && near < inf) {
+      for (int64_t k = 0; k < tile.columns; ++k) {
+        if (row[k] == near && column_classes[k] != row_classes[r]) {
+          TakeBest<false>(near, tile.column + k, tile.nearest + i,
+                          tile.nearest_index + i);
+          break;
+        }
+      }
+    }
+  }
+  if (tile.diagonal) return;
+  for (int64_t k = 0; k < tile.columns; ++k) {
+    const int64_t j = tile.column + k;
+    const T far = tile.column_farthest[k];
+    if (far >= tile.farthest[j] && far > -inf) {
+      for (int64_t r = 0; r < tile.rows; ++r) {
+        if (tile.distances[r * tile.stride + k] == far &&
+            row_classes[r] == column_classes[k]) {
+          TakeBest<true>(far, tile.row + r, tile.farthest + j,
+                         tile.farthest_index + j);
+          break;
+        }
+      }
+    }
+    const T near = tile.column_nearest[k];
+    if (near <= tile.nearest[j] && near < inf) {
+      for (int64_t r = 0; r < tile.rows; ++r) {
+        if (tile.distances[r * tile.stride + k] == near &&
+            row_classes[r] != column_classes[k]) {
+          TakeBest<false>(near, tile.row + r, tile.nearest + j,
+                          tile.nearest_index + j);
+          break;
+        }
+      }
+    }
+  }
 }
 
 // ---- the sorted positives, and where a distance falls among them ----
@@ -691,7 +821,8 @@ LossSums ExplicitBlock(const TripletLoss& problem, const TripletArrays& arrays,
   return sums;
 }
 
-constexpr TripletKernels kTable = {&Row<float>, &Row<double>, &ExplicitBlock};
+constexpr TripletKernels kTable = {&RunHardTile<float>, &RunHardTile<double>,
+                                   &Row<float>, &Row<double>, &ExplicitBlock};
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -710,6 +841,8 @@ AnchorResult RunRow(const AnchorRow<float>& row) {
 AnchorResult RunRow(const AnchorRow<double>& row) {
   return Kernels().wide_row(row);
 }
+void RunTile(const HardTile<float>& tile) { Kernels().narrow_hard_tile(tile); }
+void RunTile(const HardTile<double>& tile) { Kernels().wide_hard_tile(tile); }
 
 Status CheckCommon(DType dtype, Metric metric, Reduction reduction,
                    double margin, bool soft) {
@@ -745,6 +878,16 @@ struct BatchPlan {
   double* sums;     // [n], weighted losses
   double* counted;  // [n], weighted counts
   double* nonzero;  // [n]
+  // hard, the batch against itself: distances are symmetric, so a walk over
+  // half of the tiles finds what is mined.
+  TileDriver<T> tiles;
+  bool symmetric = false;
+  T* farthest = nullptr;  // [n], as in HardTile
+  T* nearest = nullptr;
+  int32_t* farthest_index = nullptr;
+  int32_t* nearest_index = nullptr;
+  T* columns = nullptr;  // [workers, 2, columns_size]
+  int64_t columns_size = 0;
   // hard: the two pairs of each anchor and, by reference, who points at it.
   int32_t* pair_index = nullptr;    // [2 n]
   T* pair_weight = nullptr;         // [2 n]
@@ -764,6 +907,16 @@ struct BatchPlan {
                   problem.self, false, gradient, dense, kHeldElements,
                   counter.bytes(), workers);
     classes.LayOut(scratch, n, m, problem.self);
+    symmetric = problem.self && problem.mining == Mining::kHard && !mine;
+    if (symmetric) {
+      tiles.LayOutTiles(scratch, driver.x, workers);
+      farthest = scratch.Take<T>(n);
+      nearest = scratch.Take<T>(n);
+      farthest_index = scratch.Take<int32_t>(n);
+      nearest_index = scratch.Take<int32_t>(n);
+      columns_size = tiles.block + 64;
+      columns = scratch.Take<T>(workers * 2 * columns_size);
+    }
     if (gradient && !dense) {
       pair_index = scratch.Take<int32_t>(2 * n);
       pair_weight = scratch.Take<T>(2 * n);
@@ -877,6 +1030,38 @@ void AddMinedPairs(BatchPlan<T>& plan, const BatchTripletLoss& problem,
   });
 }
 
+// Hard mining of a batch against itself: fills the plan's farthest and nearest.
+template <typename T>
+void MineSymmetric(BatchPlan<T>& plan, const BatchTripletLoss& problem,
+                   const ParallelFor& parallel) {
+  const T infinity = static_cast<T>(__builtin_inf());
+  for (int64_t i = 0; i < problem.n; ++i) {
+    plan.farthest[i] = -infinity;
+    plan.nearest[i] = infinity;
+    plan.farthest_index[i] = plan.nearest_index[i] = -1;
+  }
+  plan.tiles.x = plan.driver.x;  // as prepared
+  plan.tiles.Run(
+      0, parallel, [&](const typename TileDriver<T>::Tile& at, int worker) {
+        HardTile<T> tile;
+        tile.rows = at.rows;
+        tile.columns = at.columns;
+        tile.distances = at.distances;
+        tile.stride = at.stride;
+        tile.row = at.row;
+        tile.column = at.column;
+        tile.diagonal = at.diagonal;
+        tile.classes = plan.classes.of_ref;
+        tile.farthest = plan.farthest;
+        tile.farthest_index = plan.farthest_index;
+        tile.nearest = plan.nearest;
+        tile.nearest_index = plan.nearest_index;
+        tile.column_farthest = plan.columns + worker * 2 * plan.columns_size;
+        tile.column_nearest = tile.column_farthest + plan.columns_size;
+        RunTile(tile);
+      });
+}
+
 template <typename T>
 void RunBatch(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
               void* base, const ParallelFor& parallel) {
@@ -889,33 +1074,73 @@ void RunBatch(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
   PreparePlan(plan, problem, arrays, parallel);
   const TileKernels<T>& tiles = Tiles(T());
   const bool dense = plan.driver.dense;
-  const T* sample_weights = static_cast<const T*>(arrays.weights);
-  plan.driver.Run(
-      DiagonalOf(problem), parallel,
-      [&](int64_t i, T* distances,
-          const typename RowDriver<T>::Worker& worker) {
-        AnchorRow<T> anchor = {};
-        Scratch worker_scratch(worker.own);
-        plan.LayOutRow(worker_scratch, problem, false, &anchor);
-        anchor.mining = problem.mining;
-        anchor.margin = problem.margin;
-        anchor.soft = problem.soft;
-        anchor.with_gradient = with_gradient;
-        anchor.m = m;
-        anchor.distances = distances;
-        anchor.self = SelfOf(problem, i);
-        anchor.own_class = plan.classes.of_anchor[i];
-        anchor.of_ref = plan.classes.of_ref;
-        anchor.positives = PositivesOf(plan, i, &anchor.positives_count);
-        const AnchorResult result = RunRow(anchor);
-        const double weight = sample_weights == nullptr
-                                  ? 1.0
-                                  : static_cast<double>(sample_weights[i]);
-        // A weight of zero takes a NaN anchor out as well.
-        plan.sums[i] = weight == 0 ? 0 : weight * result.sum;
-        plan.counted[i] = weight * static_cast<double>(result.counted);
-        plan.nonzero[i] = weight * static_cast<double>(result.nonzero);
-        if (dense) {
+  const auto weight_of = [&](int64_t i) {
+    return LoadCompute(problem.dtype, arrays.weights, i);
+  };
+  // What an anchor's row comes to; `distance_of(j)` is its distance to j.
+  const auto take_result = [&](int64_t i, const AnchorResult& result,
+                               const auto& distance_of) {
+    const double weight = weight_of(i);
+    // A weight of zero takes a NaN anchor out as well.
+    plan.sums[i] = weight == 0 ? 0 : weight * result.sum;
+    plan.counted[i] = weight * static_cast<double>(result.counted);
+    plan.nonzero[i] = weight * static_cast<double>(result.nonzero);
+    if (!with_gradient || dense) return;
+    const bool used = result.positive >= 0 && result.negative >= 0 &&
+                      result.slope != 0 && weight != 0;
+    const int32_t indices[2] = {result.positive, result.negative};
+    const double slopes[2] = {weight * result.slope, -weight * result.slope};
+    for (int side = 0; side < 2; ++side) {
+      plan.pair_index[2 * i + side] = used ? indices[side] : -1;
+      if (!used) continue;
+      const T slope = static_cast<T>(slopes[side]);
+      T value = distance_of(indices[side]);
+      tiles.weights_from_slopes(problem.metric, 1, &slope, &value);
+      plan.pair_weight[2 * i + side] = value;
+    }
+  };
+  if (plan.symmetric && plan.driver.x.finite()) {
+    MineSymmetric(plan, problem, parallel);
+    for (int64_t i = 0; i < n; ++i) {
+      AnchorResult result;
+      int64_t members;
+      PositivesOf(plan, i, &members);
+      if (members > 1 && members < n) {
+        const TripletTerm term = MakeTripletTerm(
+            plan.farthest[i], plan.nearest[i], problem.margin, problem.soft);
+        result = {term.loss,
+                  1,
+                  term.loss > 0,
+                  plan.farthest_index[i],
+                  plan.nearest_index[i],
+                  term.slope};
+      }
+      take_result(i, result, [&](int32_t j) {
+        return j == result.positive ? plan.farthest[i] : plan.nearest[i];
+      });
+    }
+  } else {
+    plan.driver.Run(
+        DiagonalOf(problem), parallel,
+        [&](int64_t i, T* distances,
+            const typename RowDriver<T>::Worker& worker) {
+          AnchorRow<T> anchor = {};
+          Scratch worker_scratch(worker.own);
+          plan.LayOutRow(worker_scratch, problem, false, &anchor);
+          anchor.mining = problem.mining;
+          anchor.margin = problem.margin;
+          anchor.soft = problem.soft;
+          anchor.with_gradient = with_gradient;
+          anchor.m = m;
+          anchor.distances = distances;
+          anchor.self = SelfOf(problem, i);
+          anchor.own_class = plan.classes.of_anchor[i];
+          anchor.of_ref = plan.classes.of_ref;
+          anchor.positives = PositivesOf(plan, i, &anchor.positives_count);
+          take_result(i, RunRow(anchor),
+                      [&](int32_t j) { return distances[j]; });
+          if (!dense) return;
+          const double weight = weight_of(i);
           if (weight != 1) {
             for (int64_t j = 0; j < m; ++j) {
               anchor.weights[j] =
@@ -925,22 +1150,8 @@ void RunBatch(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
           }
           tiles.weights_from_slopes(problem.metric, m, anchor.weights,
                                     distances);
-        } else if (with_gradient) {
-          const bool used = result.positive >= 0 && result.negative >= 0 &&
-                            result.slope != 0 && weight != 0;
-          const int32_t indices[2] = {result.positive, result.negative};
-          const double slopes[2] = {weight * result.slope,
-                                    -weight * result.slope};
-          for (int side = 0; side < 2; ++side) {
-            plan.pair_index[2 * i + side] = used ? indices[side] : -1;
-            if (!used) continue;
-            const T slope = static_cast<T>(slopes[side]);
-            T value = distances[indices[side]];
-            tiles.weights_from_slopes(problem.metric, 1, &slope, &value);
-            plan.pair_weight[2 * i + side] = value;
-          }
-        }
-      });
+        });
+  }
   LossSums total;
   for (int64_t i = 0; i < n; ++i) {
     total.Add({plan.sums[i], plan.counted[i], plan.nonzero[i]});
