@@ -1,4 +1,5 @@
 #include <cmath>
+#include <cstring>
 #include <type_traits>
 
 #include "core/scratch.h"
@@ -445,7 +446,7 @@ struct Keyed {
   int32_t position;  // by relevance
 };
 
-// Sums of a Fenwick tree's node over items with s_j + margin > s_i, as the
+// Sums over items of one or several groups with s_j + margin > s_i, as the
 // sweep goes down to ever lower scores s_i. All that `excess` adds up is
 // positive: nothing cancels.
 struct Node {
@@ -454,6 +455,101 @@ struct Node {
   double excess;            // s_j + margin - at
   double relevance_excess;  // their products
   double at;                // the score that they were last seen from
+};
+
+// How far down, finite, so that it times a count of zero is zero.
+double Step(double from, double to) {
+  const double step = from - to;
+  constexpr double kMost = 1.7976931348623157e308;
+  return step < kMost ? step : kMost;
+}
+
+// Sums over all lower groups, for few groups: each has its own, brought up to
+// date together, without branches.
+constexpr int kFewGroups = 8;
+
+template <bool kLabels>
+class Few {
+ public:
+  Few(Node*, int64_t, double at) : at_(at), score_(at) {}
+
+  void MoveTo(double score) { score_ = score; }
+
+  void Add(int32_t group, double weight, double relevance, double excess) {
+    const double* above = kAbove + kFewGroups - 1 - group;
+    const double product = relevance * excess;
+    const double step = Step(at_, score_);
+    for (int x = 0; x < kFewGroups; ++x) {
+      excess_[x] += count_[x] * step + above[x] * excess;
+      count_[x] += above[x] * weight;
+      if (kLabels) {
+        relevance_excess_[x] += relevance_[x] * step + above[x] * product;
+        relevance_[x] += above[x] * relevance;
+      }
+    }
+    at_ = score_;
+  }
+
+  Node Below(int32_t group) const {
+    const double step = Step(at_, score_);
+    return {count_[group], relevance_[group],
+            excess_[group] + count_[group] * step,
+            relevance_excess_[group] + relevance_[group] * step, score_};
+  }
+
+ private:
+  // kAbove[kFewGroups - 1 - g + x] is 1 where x > g.
+  static constexpr double kAbove[2 * kFewGroups] = {0, 0, 0, 0, 0, 0, 0, 0,
+                                                    1, 1, 1, 1, 1, 1, 1, 1};
+  double count_[kFewGroups] = {0};
+  double relevance_[kFewGroups] = {0};
+  double excess_[kFewGroups] = {0};
+  double relevance_excess_[kFewGroups] = {0};
+  double at_;     // the score that the sums were last seen from
+  double score_;  // the score of the sweep
+};
+
+// The same for many groups: a tree of sums over groups [x - (x & -x), x), each
+// brought up to date when it is met.
+template <bool kLabels>
+class Fenwick {
+ public:
+  Fenwick(Node* nodes, int64_t groups, double at)
+      : nodes_(nodes), groups_(groups), at_(at) {
+    for (int64_t x = 0; x <= groups; ++x) nodes_[x] = {0, 0, 0, 0, at};
+  }
+
+  void MoveTo(double score) { at_ = score; }
+
+  void Add(int32_t group, double weight, double relevance, double excess) {
+    for (int64_t x = group + 1; x <= groups_; x += x & -x) {
+      Node& node = nodes_[x];
+      const double step = Step(node.at, at_);
+      node.excess += node.count * step + excess;
+      node.relevance_excess += node.relevance * step + relevance * excess;
+      node.count += weight;
+      node.relevance += relevance;
+      node.at = at_;
+    }
+  }
+
+  Node Below(int32_t group) const {
+    Node sum = {0, 0, 0, 0, at_};
+    for (int64_t x = group; x > 0; x -= x & -x) {
+      const Node& node = nodes_[x];
+      const double step = Step(node.at, at_);
+      sum.count += node.count;
+      sum.relevance += node.relevance;
+      sum.excess += node.excess + node.count * step;
+      sum.relevance_excess += node.relevance_excess + node.relevance * step;
+    }
+    return sum;
+  }
+
+ private:
+  Node* nodes_;
+  int64_t groups_;
+  double at_;
 };
 
 bool InTiles(const ListRankingLoss& problem) {
@@ -521,6 +617,7 @@ struct Room {
   Items<T> items;
   float* widened;  // of halves
   Keyed *keys, *buffer;
+  int32_t* order;     // [capacity]
   double* relevance;  // [capacity], descending
   int32_t* group;     // [capacity], of equal relevance: 0 for the least
   Node* nodes;        // [capacity + 1]
@@ -538,6 +635,7 @@ struct Room {
     widened = scratch.Take<float>(SizeOf(problem.dtype) == 2 ? capacity : 0);
     keys = scratch.Take<Keyed>(capacity);
     buffer = scratch.Take<Keyed>(capacity);
+    order = scratch.Take<int32_t>(capacity);
     relevance = scratch.Take<double>(capacity);
     group = scratch.Take<int32_t>(capacity);
     const bool sweeps =
@@ -663,10 +761,7 @@ class ListRun {
     items_.count = count;
     if (count < 2) return false;
     const bool mse = problem_.term == RankingTerm::kMse;
-    if (!ordered && !mse) {
-      MergeSort(keys, room_.buffer, count,
-                [](const Keyed& a, const Keyed& b) { return a.key > b.key; });
-    }
+    if (!ordered && !mse) SortByRelevance();
     if (!mse && keys[0].key == keys[count - 1].key) return false;
 
     const T* scores;
@@ -718,6 +813,39 @@ class ListRun {
     return true;
   }
 
+  // room_.keys, stable and descending.
+  void SortByRelevance() {
+    Keyed* keys = room_.keys;
+    const int64_t count = items_.count;
+    // Grades are most often small integers, and then it takes two passes.
+    constexpr int kGrades = 64;
+    bool grades = true;
+    for (int64_t p = 0; p < count; ++p) {
+      const double key = keys[p].key;
+      grades = grades && key < kGrades && key == static_cast<int>(key);
+    }
+    if (!grades) {
+      MergeSort(keys, room_.buffer, count,
+                [](const Keyed& a, const Keyed& b) { return a.key > b.key; });
+      return;
+    }
+    int32_t begin[kGrades + 1] = {0};
+    for (int64_t p = 0; p < count; ++p) {
+      room_.buffer[p] = keys[p];
+      ++begin[kGrades - 1 - static_cast<int>(keys[p].key)];
+    }
+    int32_t next = 0;
+    for (int grade = 0; grade < kGrades; ++grade) {
+      const int32_t size = begin[grade];
+      begin[grade] = next;
+      next += size;
+    }
+    for (int64_t p = 0; p < count; ++p) {
+      const Keyed& item = room_.buffer[p];
+      keys[begin[kGrades - 1 - static_cast<int>(item.key)]++] = item;
+    }
+  }
+
   ListSums AllNan() {
     ListSums sums = {std::nan(""), 0, 0};
     for (int64_t p = 0; p < items_.count; ++p) {
@@ -733,8 +861,11 @@ class ListRun {
     return sums;
   }
 
-  // room_.buffer: the items by score, descending, ties in input order.
-  const Keyed* SortByScore() {
+  // room_.order: positions by score, descending, ties in input order.
+  void SortByScore() {
+    if constexpr (std::is_same_v<T, float>) {
+      if (items_.count >= 64) return SortByBytes();
+    }
     Keyed* sorted = room_.buffer;
     for (int64_t p = 0; p < items_.count; ++p) {
       sorted[p] = {static_cast<double>(items_.scores[p]), room_.keys[p].offset,
@@ -747,16 +878,63 @@ class ListRun {
                 return a.key > b.key || (a.key == b.key && a.offset < b.offset);
               });
     for (int64_t r = 0; r < items_.count; ++r) {
+      room_.order[r] = sorted[r].position;
       room_.keys[sorted[r].position].offset = sorted[r].offset;
     }
-    return sorted;
+  }
+
+  // The same, by the bytes of the scores as integers of the reverse order.
+  void SortByBytes() {
+    struct Score {
+      uint32_t key;
+      int32_t position;
+    };
+    static_assert(2 * sizeof(Score) == sizeof(Keyed));
+    const int64_t count = items_.count;
+    Score* from = reinterpret_cast<Score*>(room_.buffer);
+    Score* to = from + count;
+    int32_t* order = room_.order;
+    for (int64_t k = 0; k < size_; ++k) order[k] = -1;
+    for (int64_t p = 0; p < count; ++p) {
+      order[room_.keys[p].offset] = static_cast<int32_t>(p);
+    }
+    int32_t begin[4][256] = {{0}};
+    int64_t next = 0;
+    for (int64_t k = 0; k < size_; ++k) {
+      if (order[k] < 0) continue;
+      const float score = static_cast<float>(items_.scores[order[k]]) + 0.0f;
+      uint32_t bits;  // of a zero that has no sign
+      std::memcpy(&bits, &score, sizeof(bits));
+      bits = bits >> 31 ? bits : ~(bits | 0x80000000u);
+      from[next++] = {bits, order[k]};
+      for (int byte = 0; byte < 4; ++byte) {
+        ++begin[byte][(bits >> (8 * byte)) & 255];
+      }
+    }
+    for (int byte = 0; byte < 4; ++byte) {
+      const int shift = 8 * byte;
+      if (begin[byte][(from[0].key >> shift) & 255] == count) continue;
+      int32_t sum = 0;
+      for (int value = 0; value < 256; ++value) {
+        const int32_t size = begin[byte][value];
+        begin[byte][value] = sum;
+        sum += size;
+      }
+      for (int64_t r = 0; r < count; ++r) {
+        to[begin[byte][(from[r].key >> shift) & 255]++] = from[r];
+      }
+      Score* swap = from;
+      from = to;
+      to = swap;
+    }
+    for (int64_t r = 0; r < count; ++r) order[r] = from[r].position;
   }
 
   // Gains and discounts of the lambda weights.
   void Rank() {
-    const Keyed* sorted = SortByScore();
+    SortByScore();
     for (int64_t r = 0; r < items_.count; ++r) {
-      items_.discounts[sorted[r].position] = static_cast<T>(plan_.discounts[r]);
+      items_.discounts[room_.order[r]] = static_cast<T>(plan_.discounts[r]);
     }
     // Gains over 2^greatest, so that an ideal DCG is finite whatever the
     // relevances.
@@ -823,80 +1001,70 @@ class ListRun {
   }
 
   // ---- hinge without ranks: two sweeps over the sorted scores ----
-
-  void ClearNodes(int64_t groups, double at) {
-    for (int64_t x = 0; x <= groups; ++x) room_.nodes[x] = {0, 0, 0, 0, at};
-  }
+  //
+  // As the preferred item i: the others j, of lower groups, whose scores come
+  // within the margin. From the highest score down, more and more do. As the
+  // other item j: the weights of the preferred ones i, of higher groups, from
+  // the lowest score up.
 
   void Hinge() {
-    const Keyed* sorted = SortByScore();
-    const int64_t count = items_.count;
-    const int64_t groups = room_.group[0] + 1;
+    SortByScore();
     const bool labels = problem_.lambda == LambdaWeight::kLabelDiff;
+    if (room_.group[0] >= kFewGroups) {
+      labels ? SweepDown<true, Fenwick>() : SweepDown<false, Fenwick>();
+    } else {
+      labels ? SweepDown<true, Few>() : SweepDown<false, Few>();
+    }
+  }
+
+  template <bool kLabels, template <bool> class Sums>
+  void SweepDown() {
+    const int64_t count = items_.count;
+    const int32_t* order = room_.order;
+    const auto score_at = [&](int64_t r) {
+      return static_cast<double>(items_.scores[order[r]]);
+    };
     const double margin = problem_.margin * problem_.temperature;
-    const double inverse = 1.0 / problem_.temperature;
+    const double inverse = InverseTemperature<double>(problem_.temperature);
     const double least = room_.relevance[count - 1];
-    Node* nodes = room_.nodes;
-    // As the preferred item i: the others j, of lower groups, whose scores come
-    // within the margin. Going down, more and more do.
-    ClearNodes(groups, sorted[0].key);
+    const int32_t greatest = room_.group[0];
+    Sums<kLabels> others(room_.nodes, greatest + 1, score_at(0));
     int64_t next = 0;
     for (int64_t r = 0; r < count; ++r) {
-      const double score = sorted[r].key;
-      const int64_t i = sorted[r].position;
+      const double score = score_at(r);
+      const int64_t i = order[r];
+      others.MoveTo(score);
       for (; next < count; ++next) {
-        const double excess = (sorted[next].key - score) + margin;
+        const double excess = (score_at(next) - score) + margin;
         if (!(excess > 0)) break;
-        const int64_t j = sorted[next].position;
-        const double above = room_.relevance[j] - least;
-        for (int64_t x = room_.group[j] + 1; x <= groups; x += x & -x) {
-          Node& node = nodes[x];
-          const double step = node.at - score;
-          node.excess += node.count * step + excess;
-          node.relevance_excess += node.relevance * step + above * excess;
-          node.count += 1;
-          node.relevance += above;
-          node.at = score;
-        }
+        const int64_t j = order[next];
+        others.Add(room_.group[j], 1, kLabels ? room_.relevance[j] - least : 0,
+                   excess);
       }
-      double number = 0, excess = 0, relevance = 0, product = 0;
-      for (int64_t x = room_.group[i]; x > 0; x -= x & -x) {
-        const Node& node = nodes[x];
-        const double step = node.at - score;
-        number += node.count;
-        excess += node.excess + node.count * step;
-        relevance += node.relevance;
-        product += node.relevance_excess + node.relevance * step;
-      }
-      const double above = room_.relevance[i] - least;
-      items_.loss[i] = inverse * (labels ? above * excess - product : excess);
-      items_.slope[i] = labels ? above * number - relevance : number;
-      items_.nonzero[i] = number;
+      const Node sum = others.Below(room_.group[i]);
+      const double above = kLabels ? room_.relevance[i] - least : 0;
+      items_.loss[i] =
+          inverse *
+          (kLabels ? above * sum.excess - sum.relevance_excess : sum.excess);
+      items_.slope[i] = kLabels ? above * sum.count - sum.relevance : sum.count;
+      items_.nonzero[i] = sum.count;
     }
     if (!with_gradient()) return;
-    // As the other item j: the weights of the preferred ones i, of higher
-    // groups, from the lowest score up.
-    ClearNodes(groups, 0);
+    Sums<kLabels> preferred(room_.nodes, greatest + 1, 0);
     next = count - 1;
     for (int64_t r = count - 1; r >= 0; --r) {
-      const int64_t j = sorted[r].position;
+      const int64_t j = order[r];
       for (; next >= 0; --next) {
-        if (!((sorted[r].key - sorted[next].key) + margin > 0)) break;
-        const int64_t i = sorted[next].position;
+        if (!((score_at(r) - score_at(next)) + margin > 0)) break;
+        const int64_t i = order[next];
         const double weight = static_cast<double>(items_.weights[i]);
-        const double product = weight * (room_.relevance[i] - least);
-        for (int64_t x = groups - room_.group[i]; x <= groups; x += x & -x) {
-          nodes[x].count += weight;
-          nodes[x].relevance += product;
-        }
+        preferred.Add(greatest - room_.group[i], weight,
+                      kLabels ? weight * (room_.relevance[i] - least) : 0, 0);
       }
-      double weight = 0, product = 0;
-      for (int64_t x = groups - room_.group[j] - 1; x > 0; x -= x & -x) {
-        weight += nodes[x].count;
-        product += nodes[x].relevance;
-      }
+      const Node sum = preferred.Below(greatest - room_.group[j]);
       items_.pulled[j] =
-          labels ? product - (room_.relevance[j] - least) * weight : weight;
+          kLabels ? sum.relevance - (room_.relevance[j] - least) * sum.count
+                  : sum.count;
     }
   }
 
