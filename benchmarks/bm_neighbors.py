@@ -37,7 +37,7 @@ def one_product(n, d, **_):
 
 
 # XLA sorts every row: minutes.
-LARGE = dict(gradient_of=(), flops=one_product, xla=False, needs_gib=8)
+LARGE = dict(gradient_of=(), flops=one_product, xla=False, needs_gib=6)
 SIZES = dict(sizes=dict(n=16384, d=128), quick=dict(n=1024))
 
 CASES = [

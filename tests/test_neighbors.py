@@ -181,16 +181,19 @@ def test_all_alike(metric):
 
 
 def test_roots_that_tie_come_by_index():
-    # Squares that differ in their last bit have one root: these are ties of the distances.
-    rng = np.random.default_rng(0)
-    y = np.float32(1000) + rng.integers(0, 64, size=(2000, 1)).astype(np.float32) * np.float32(
-        2.0**-14
-    )
-    x = np.zeros((3, 1), np.float32)
-    for k in (1, 10, 16, 40, 500):
+    # Squares that differ and have one root in float32: ties of the distances.
+    x = np.zeros((3, 3), np.float32)
+    y = np.full((700, 3), 5000.0, np.float32)
+    y[[100, 101, 600]] = [[4050, 1, 1], [4050, 1, 0], [4050, 0, 1]]
+    squares = tpw.pairwise_distance(x, y, "squared_euclidean").numpy()
+    roots = tpw.pairwise_distance(x, y).numpy()
+    assert squares[0, 101] < squares[0, 100] and roots[0, 101] == roots[0, 100]
+    for k in (1, 2, 3, 16, 40, 500):
         assert_sorted_matrix(x, y, k, "euclidean")
+        assert_sorted_matrix(x, y[::-1].copy(), k, "euclidean")
+    # Pairs so near that they are made again from the points.
     x = inputs.points(20, 3, seed=1)
-    y = np.repeat(inputs.points(300, 3, seed=2), 3, axis=0)
+    y = np.repeat(np.concatenate([x, inputs.points(280, 3, seed=2)]), 3, axis=0)
     y[1::3] = np.nextafter(y[1::3], np.float32(np.inf))
     for k in (1, 10, 16, 40, 500):
         assert_sorted_matrix(x, y, k, "euclidean")
