@@ -68,7 +68,11 @@ struct SoftmaxRow {
   LaneOf<T> own_class;
   const int32_t* positives;  // may hold `own`
   int64_t positives_count;
-  const T* column_lse;  // kInfoNce symmetric
+  // kInfoNce symmetric: of each column, the largest logit and the log of the
+  // sum of e^(logit - largest). Apart, because their sum would round away what
+  // a large logit's exponential is made of.
+  const T* column_largest;
+  const T* column_log_sum;
   double inverse_temperature, scale, bias;
   double weight;  // of the row in the mean
 };
@@ -77,7 +81,8 @@ struct SoftmaxResult {
   double loss = 0;
   double slope_logit = 0;  // sum of d loss / d logit times the logit (or s)
   double slope = 0;        // sum of d loss / d logit
-  double lse = 0;
+  double largest = 0;      // logit
+  double log_sum = 0;      // log of the sum of e^(logit - largest)
 };
 
 struct ContrastiveKernels {
@@ -309,16 +314,18 @@ HWY_INLINE void SumExponentials(const SoftmaxRow<T>& row, bool others_only,
 
 template <typename T>
 SoftmaxResult LseRow(const SoftmaxRow<T>& row) {
-  double largest, sum;
-  SumExponentials(row, false, &largest, &sum);
   SoftmaxResult result;
-  result.lse = largest + std::log(sum);
+  double sum;
+  SumExponentials(row, false, &result.largest, &sum);
+  result.log_sum = std::log(sum);
   return result;
 }
 
+// A logit with the rounding that it has in SumExponentials: what is left of two
+// large ones has to be nothing where they are equal.
 template <typename T>
 HWY_INLINE double LogitAt(const SoftmaxRow<T>& row, int64_t j) {
-  return -static_cast<double>(row.distances[j]) * row.inverse_temperature;
+  return static_cast<T>(-row.inverse_temperature) * row.distances[j];
 }
 
 // distances = d loss / d D of slopes d loss / d logit = weight * slopes, and
@@ -346,13 +353,13 @@ SoftmaxResult InfoNceRow(const SoftmaxRow<T>& row) {
   double largest, sum;
   SumExponentials(row, false, &largest, &sum);
   const double own = LogitAt(row, row.own);
-  result.lse = largest + std::log(sum);
-  result.loss = row.weight * (result.lse - own);
+  result.loss = row.weight * (largest - own + std::log(sum));
+  double column_largest = 0, column_log_sum = 0;
   if (row.symmetric) {
-    result.loss =
-        0.5 *
-        (result.loss +
-         row.weight * (static_cast<double>(row.column_lse[row.own]) - own));
+    column_largest = static_cast<double>(row.column_largest[row.own]);
+    column_log_sum = static_cast<double>(row.column_log_sum[row.own]);
+    result.loss = 0.5 * (result.loss +
+                         row.weight * (column_largest - own + column_log_sum));
   }
   if (!row.with_gradient) return result;
   const double share = row.symmetric ? 0.5 : 1;
@@ -362,17 +369,19 @@ SoftmaxResult InfoNceRow(const SoftmaxRow<T>& row) {
   const T own_exponential = row.exponentials[row.own];
   double own_slope = share * static_cast<double>(own_exponential) / sum;
   if (row.symmetric) {
-    own_slope +=
-        share * std::exp(own - static_cast<double>(row.column_lse[row.own]));
+    own_slope += share * std::exp(own - column_largest - column_log_sum);
   }
   const double own_distance = static_cast<double>(row.distances[row.own]);
   result.slope_logit =
       StoreSlopes(row, [&](int64_t k, int64_t some, VecT<T> d) HWY_ATTR {
         VecT<T> g = hn::Mul(LoadCount(row.exponentials + k, some), inverse);
         if (row.symmetric) {
-          const VecT<T> lse = LoadCount(row.column_lse + k, some);
+          const VecT<T> above =
+              hn::Sub(hn::MulAdd(factor, d, hn::Zero(tag)),
+                      LoadCount(row.column_largest + k, some));
+          const VecT<T> log_sum = LoadCount(row.column_log_sum + k, some);
           g = hn::MulAdd(hn::Set(tag, static_cast<T>(0.5)),
-                         Exp(tag, hn::MulSub(factor, d, lse)), g);
+                         Exp(tag, hn::Sub(above, log_sum)), g);
         }
         return g;
       });
@@ -405,8 +414,7 @@ SoftmaxResult SupervisedRow(const SoftmaxRow<T>& row) {
   double largest, sum;
   SumExponentials(row, false, &largest, &sum);
   row.distances[row.own] = 0;
-  result.lse = largest + std::log(sum);
-  result.loss = row.weight * (result.lse - positives / count);
+  result.loss = row.weight * (largest + std::log(sum) - positives / count);
   if (!row.with_gradient) return result;
   const VecT<T> inverse = hn::Set(tag, static_cast<T>(1 / sum));
   result.slope_logit =
@@ -542,9 +550,12 @@ LossSums ExplicitBlock(const ContrastiveLoss& problem,
       const S* a = static_cast<const S*>(arrays.x1) + i * d;
       const S* b = static_cast<const S*>(arrays.x2) + i * d;
       const Pair pair = MakePair(metric, a, b, d, with_gradient);
-      const ContrastiveTerm term = MakeContrastiveTerm(
-          pair.distance, arrays.labels[i] == problem.similar_label,
-          problem.margin, 0, true);
+      // A similar pair has no hinge: D^2 counts below zero too.
+      const double distance = pair.distance;
+      const ContrastiveTerm term =
+          arrays.labels[i] == problem.similar_label
+              ? ContrastiveTerm{0.5 * distance * distance, distance}
+              : MakeContrastiveTerm(distance, false, problem.margin, 0, true);
       const double weight =
           weights == nullptr ? 1.0 : static_cast<double>(weights[i]);
       // A weight of zero takes a NaN out as well.
@@ -783,7 +794,8 @@ struct SoftmaxPlan {
   double* losses;        // [n]
   double* slopes;        // [n]
   double* slope_logits;  // [n]
-  T* column_lse;         // [n], symmetric
+  T* column_largest;     // [n], symmetric
+  T* column_log_sum;     // [n], symmetric
 
   SoftmaxPlan(const SoftmaxLoss& problem, bool gradient, Scratch& scratch,
               int workers) {
@@ -800,7 +812,8 @@ struct SoftmaxPlan {
     losses = scratch.Take<double>(n);
     slopes = scratch.Take<double>(n);
     slope_logits = scratch.Take<double>(n);
-    column_lse = problem.symmetric ? scratch.Take<T>(n) : nullptr;
+    column_largest = problem.symmetric ? scratch.Take<T>(n) : nullptr;
+    column_log_sum = problem.symmetric ? scratch.Take<T>(n) : nullptr;
   }
 };
 
@@ -835,7 +848,8 @@ void RunSoftmax(const SoftmaxLoss& problem, const SoftmaxArrays& arrays,
   shared.symmetric = problem.symmetric;
   shared.with_gradient = with_gradient;
   shared.m = n;
-  shared.column_lse = plan.column_lse;
+  shared.column_largest = plan.column_largest;
+  shared.column_log_sum = plan.column_log_sum;
   double temperature = 1;
   if (problem.kind == SoftmaxKind::kSigmoid) {
     shared.scale = LoadCompute(problem.dtype, arrays.scale, 0);
@@ -874,7 +888,9 @@ void RunSoftmax(const SoftmaxLoss& problem, const SoftmaxArrays& arrays,
                 SoftmaxRow<T> row = shared;
                 row.distances = distances;
                 row.exponentials = buffer(worker);
-                plan.column_lse[i] = static_cast<T>(RunLse(row).lse);
+                const SoftmaxResult sums = RunLse(row);
+                plan.column_largest[i] = static_cast<T>(sums.largest);
+                plan.column_log_sum[i] = static_cast<T>(sums.log_sum);
               });
   }
   driver.Run(-1, parallel,

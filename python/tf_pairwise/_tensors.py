@@ -25,7 +25,9 @@ def points(name, value, like=None, like_name=None):
 def labels(name, value):
     """Labels of any integer type as int64; equal labels stay equal, others different."""
     if not isinstance(value, tf.Tensor):
-        value = tf.convert_to_tensor(value, dtype_hint=tf.int64)
+        # For a list: an array has a type, which a hint would silently cast.
+        hint = None if hasattr(value, "dtype") else tf.int64
+        value = tf.convert_to_tensor(value, dtype_hint=hint)
     if value.dtype == tf.int64:
         return value
     if not value.dtype.is_integer:

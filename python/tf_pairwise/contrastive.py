@@ -338,12 +338,11 @@ def _softmax_loss(
 def _pair_labels(value):
     """Labels of pairs: bools too."""
     if not isinstance(value, tf.Tensor):
-        value = tf.convert_to_tensor(value, dtype_hint=tf.int64)
-    if value.dtype == tf.bool:
-        return tf.cast(value, tf.int64)
-    if not value.dtype.is_integer:
+        hint = None if hasattr(value, "dtype") else tf.int64
+        value = tf.convert_to_tensor(value, dtype_hint=hint)
+    if not (value.dtype.is_integer or value.dtype == tf.bool):
         raise TypeError(f"labels: got {value.dtype.name}, expected an integer type or bool")
-    return _tensors.labels("labels", value)
+    return value if value.dtype == tf.int64 else tf.cast(value, tf.int64)
 
 
 def _queries_and_keys(queries, keys):
