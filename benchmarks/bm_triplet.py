@@ -45,7 +45,7 @@ CASES = [
         flops=distances,
         target=Target(reference=50, memory_mb=16),
         tolerance=1e-3,
-        needs_gib=14,
+        needs_gib=8,
     ),
     Case(
         name="batch all",
@@ -56,7 +56,7 @@ CASES = [
         reference=mining("all", reference),
         flops=distances_and_gradient,
         target=Target(reference=60, xla=30, memory_mb=64),
-        needs_gib=6,
+        needs_gib=3,
     ),
     Case(
         name="batch all, large",

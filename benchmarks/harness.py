@@ -41,7 +41,8 @@ What is measured:
   the inputs made, then one call. What is counted is the peak resident memory of the process
   during that call over its resident memory before: temporaries, results and gradients; not the
   inputs. XLA is given another call, so that what compiling takes and gives back is not counted
-  (what XLA keeps between calls is).
+  (what XLA keeps between calls is). tf.matmul of [4096, 128] x [128, 4096] takes 7 MB beside its
+  result by this measure.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Target:
     floor: float | None = None  # at most so many times the floor's time
     seconds: float | None = None
     memory_mb: float | None = None  # at most, results and gradients included
-    outputs_only: bool = False  # memory: results and gradients, and at most 8 MB more
+    outputs_only: bool = False  # memory: results and gradients, and at most 16 MB more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -414,6 +415,6 @@ def judge(target: Target, result: Mapping[str, Any]) -> list[dict[str, Any]]:
     if target.memory_mb is not None:
         add("memory", f"< {target.memory_mb:g} MB", memory, lambda m: m < target.memory_mb)
     if target.outputs_only:
-        most = fused.get("outputs_mb", 0.0) + 8.0
-        add("memory", f"< outputs + 8 = {most:.0f} MB", memory, lambda m: m < most)
+        most = fused.get("outputs_mb", 0.0) + 16.0
+        add("memory", f"< outputs + 16 = {most:.0f} MB", memory, lambda m: m < most)
     return judged
