@@ -55,7 +55,7 @@ def assert_close(made, expected, tolerance, what=""):
     made, expected = np.asarray(made), np.asarray(expected)
     scale = np.max(np.abs(expected), initial=0.0, where=np.isfinite(expected))
     np.testing.assert_allclose(
-        made, expected, rtol=tolerance, atol=tolerance * max(scale, 1e-30), err_msg=what
+        made, expected, rtol=tolerance, atol=tolerance * max(scale, 1e-20), err_msg=what
     )
 
 
