@@ -13,7 +13,9 @@ ops = _library.ops()
 def points(name, value, like=None, like_name=None):
     """`value` as a tensor of a type that the ops take: that of `like`, if given."""
     if not isinstance(value, tf.Tensor):
-        value = tf.convert_to_tensor(value, dtype_hint=None if like is None else like.dtype)
+        # For a list: an array has a type, which a hint would silently cast.
+        listed = like is not None and not hasattr(value, "dtype")
+        value = tf.convert_to_tensor(value, dtype_hint=like.dtype if listed else None)
     dtype = value.dtype
     if dtype not in DTYPES:
         raise TypeError(f"{name}: got {dtype.name}, expected float16, bfloat16, float32 or float64")
@@ -25,7 +27,6 @@ def points(name, value, like=None, like_name=None):
 def labels(name, value):
     """Labels of any integer type as int64; equal labels stay equal, others different."""
     if not isinstance(value, tf.Tensor):
-        # For a list: an array has a type, which a hint would silently cast.
         hint = None if hasattr(value, "dtype") else tf.int64
         value = tf.convert_to_tensor(value, dtype_hint=hint)
     if value.dtype == tf.int64:
