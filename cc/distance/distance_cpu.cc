@@ -382,6 +382,7 @@ const DistanceKernels& Kernels() { TF_PAIRWISE_DISPATCH() }
 
 constexpr int64_t kTileRows = 96;      // rows of a unit of work
 constexpr int64_t kTileColumns = 512;  // columns made before they are stored
+constexpr int64_t kCaches = 16 << 20;  // a larger output leaves them anyway
 constexpr int64_t kMirrorTile = 192;   // side of a tile of a symmetric matrix
 
 // Small problems of a large batch are run side by side, each on one worker;
@@ -449,6 +450,7 @@ void ForwardOne(const PairwiseDistance& problem, const void* x, const void* y,
   ForwardScratch<T> plan(problem, scratch, parallel.workers);
   const TileKernels<T>& tiles = Tiles(T());
   const int64_t n = problem.n, m = problem.m, size = SizeOf(problem.dtype);
+  const bool past_caches = n * m * size > kCaches;
   tiles.prepare(plan.x, problem.dtype, x, nullptr, parallel);
   if (problem.self) {
     // D is symmetric to the bit, so a tile is made once and written twice.
@@ -470,7 +472,7 @@ void ForwardOne(const PairwiseDistance& problem, const void* x, const void* y,
       tiles.distances(plan.x, plan.x, row, rows, column, padded, 0, tile,
                       stride, nullptr, 0);
       tiles.store_rows(problem.dtype, rows, columns, tile, stride,
-                       distances + (row * m + column) * size, m);
+                       distances + (row * m + column) * size, m, past_caches);
       if (i == j) return;
       if (size == static_cast<int64_t>(sizeof(T))) {
         Kernels().transpose(rows, columns, tile, stride,
@@ -483,7 +485,7 @@ void ForwardOne(const PairwiseDistance& problem, const void* x, const void* y,
             Blocks(rows, Operand<T>::kRowPadding) * Operand<T>::kRowPadding, 0,
             tile, stride, nullptr, 0);
         tiles.store_rows(problem.dtype, columns, rows, tile, stride,
-                         distances + (column * m + row) * size, m);
+                         distances + (column * m + row) * size, m, past_caches);
       }
     });
     return;
@@ -507,7 +509,7 @@ void ForwardOne(const PairwiseDistance& problem, const void* x, const void* y,
     tiles.distances(plan.x, plan.y, row, rows, column, padded, -1, tile, stride,
                     nullptr, 0);
     tiles.store_rows(problem.dtype, rows, columns, tile, stride,
-                     distances + (row * m + column) * size, m);
+                     distances + (row * m + column) * size, m, past_caches);
   });
 }
 
@@ -607,7 +609,8 @@ void GradOne(const PairwiseDistance& problem, const void* x, const void* y,
     tiles.finish_gradient(operand, row, rows, sums, 1.0, plan.gradients);
     tiles.store_rows(
         problem.dtype, rows, d, plan.gradients + row * d, d,
-        static_cast<char*>(gradient) + row * d * SizeOf(problem.dtype), d);
+        static_cast<char*>(gradient) + row * d * SizeOf(problem.dtype), d,
+        false);
   };
 
   const double pair_cost = static_cast<double>(d) / 8 + 4;

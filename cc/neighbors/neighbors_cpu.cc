@@ -467,7 +467,8 @@ void StoreNeighbors(const NearestNeighbors& problem,
   }
   Tiles(T()).store_rows(
       problem.dtype, 1, k, distances, k,
-      static_cast<char*>(arrays.distances) + i * k * SizeOf(problem.dtype), k);
+      static_cast<char*>(arrays.distances) + i * k * SizeOf(problem.dtype), k,
+      false);
 }
 
 template <typename T>

@@ -57,7 +57,7 @@ inline int64_t PaddedStride(int64_t columns) {
 template <typename T>
 constexpr T ClosenessPart(Metric metric) {
   return sizeof(T) == 8 ? T(1e-5)
-                        : T(metric == Metric::kEuclidean ? 0.03 : 0.06);
+                        : T(metric == Metric::kEuclidean ? 0.04 : 0.08);
 }
 
 template <typename T>

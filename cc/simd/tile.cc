@@ -210,7 +210,7 @@ void Prepare(Operand<T>& operand, DType dtype, const void* points,
 
 // Products longer than this are summed in blocks, so that rounding does not
 // grow with the dimension: about one unit in the last place of the terms.
-constexpr int64_t kDepthBlock = 64;
+constexpr int64_t kDepthBlock = 128;
 
 // Makes a vector of distances again from the points, where `suspects` has a
 // bit; returns the bits whose gradient needs the points too.
@@ -241,42 +241,15 @@ HWY_NOINLINE uint64_t Rescue(const Operand<T>& x, const Operand<T>& y,
   return near;
 }
 
+// Makes distances of a register tile's products and stores them.
 template <Metric kMetric, int kRows, typename T>
-HWY_INLINE void DistanceStrip(const Operand<T>& x, const Operand<T>& y,
-                              int64_t row, int64_t column, int64_t diagonal,
-                              T* distances, int64_t stride, uint64_t* near,
-                              int64_t near_stride, int64_t near_column) {
+HWY_INLINE void FinishStrip(const Operand<T>& x, const Operand<T>& y,
+                            int64_t row, int64_t column, int64_t diagonal,
+                            const VecT<T> (&acc)[kRows][kMicroVectors],
+                            T* distances, int64_t stride, uint64_t* near,
+                            int64_t near_stride, int64_t near_column) {
   const Tag<T> tag;
   const int64_t lanes = LanesOf<T>();
-  const int64_t depth = x.d;
-  const int64_t width = PanelWidth<T>();
-  using Term = std::conditional_t<kMetric == Metric::kManhattan,
-                                  AbsoluteDifferenceTerm, ProductTerm>;
-  const T* a = x.rows + row * x.stride;
-  const T* b = y.panels + column * depth;
-  VecT<T> acc[kRows][kMicroVectors];
-  for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kMicroVectors; ++v) acc[r][v] = hn::Zero(tag);
-  }
-  if (depth <= kDepthBlock) {
-    MicroKernel<Term, kRows, kMicroVectors, T>(depth, a, x.stride, 1, b, width,
-                                               acc);
-  } else {
-    for (int64_t k = 0; k < depth; k += kDepthBlock) {
-      VecT<T> part[kRows][kMicroVectors];
-      for (int r = 0; r < kRows; ++r) {
-        for (int v = 0; v < kMicroVectors; ++v) part[r][v] = hn::Zero(tag);
-      }
-      MicroKernel<Term, kRows, kMicroVectors, T>(
-          depth - k < kDepthBlock ? depth - k : kDepthBlock, a + k, x.stride, 1,
-          b + k * width, width, part);
-      for (int r = 0; r < kRows; ++r) {
-        for (int v = 0; v < kMicroVectors; ++v) {
-          acc[r][v] = hn::Add(acc[r][v], part[r][v]);
-        }
-      }
-    }
-  }
   const VecT<T> closeness = hn::Set(tag, ClosenessPart<T>(kMetric));
   const VecT<T> tiny =
       hn::Set(tag, static_cast<T>(sizeof(T) == 4 ? 1e-28 : 1e-280));
@@ -313,6 +286,48 @@ HWY_INLINE void DistanceStrip(const Operand<T>& x, const Operand<T>& y,
       }
     }
   }
+}
+
+template <Metric kMetric, int kRows, typename T>
+HWY_INLINE void DistanceStrip(const Operand<T>& x, const Operand<T>& y,
+                              int64_t row, int64_t column, int64_t diagonal,
+                              T* distances, int64_t stride, uint64_t* near,
+                              int64_t near_stride, int64_t near_column) {
+  const Tag<T> tag;
+  const int64_t depth = x.d;
+  const int64_t width = PanelWidth<T>();
+  using Term = std::conditional_t<kMetric == Metric::kManhattan,
+                                  AbsoluteDifferenceTerm, ProductTerm>;
+  const T* a = x.rows + row * x.stride;
+  const T* b = y.panels + column * depth;
+  VecT<T> acc[kRows][kMicroVectors];
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kMicroVectors; ++v) acc[r][v] = hn::Zero(tag);
+  }
+  // Two whole paths, so that the short one's sums never leave the registers.
+  if (depth <= kDepthBlock) {
+    MicroKernel<Term, kRows, kMicroVectors, T>(depth, a, x.stride, 1, b, width,
+                                               acc);
+    FinishStrip<kMetric, kRows, T>(x, y, row, column, diagonal, acc, distances,
+                                   stride, near, near_stride, near_column);
+    return;
+  }
+  for (int64_t k = 0; k < depth; k += kDepthBlock) {
+    VecT<T> part[kRows][kMicroVectors];
+    for (int r = 0; r < kRows; ++r) {
+      for (int v = 0; v < kMicroVectors; ++v) part[r][v] = hn::Zero(tag);
+    }
+    MicroKernel<Term, kRows, kMicroVectors, T>(
+        depth - k < kDepthBlock ? depth - k : kDepthBlock, a + k, x.stride, 1,
+        b + k * width, width, part);
+    for (int r = 0; r < kRows; ++r) {
+      for (int v = 0; v < kMicroVectors; ++v) {
+        acc[r][v] = hn::Add(acc[r][v], part[r][v]);
+      }
+    }
+  }
+  FinishStrip<kMetric, kRows, T>(x, y, row, column, diagonal, acc, distances,
+                                 stride, near, near_stride, near_column);
 }
 
 template <Metric kMetric, typename T>
@@ -645,11 +660,29 @@ void WeightsFromSlopes(Metric metric, int64_t count, const T* weights,
 
 template <typename T>
 void StoreRows(DType dtype, int64_t rows, int64_t columns, const T* from,
-               int64_t from_stride, void* to, int64_t to_stride) {
+               int64_t from_stride, void* to, int64_t to_stride,
+               bool past_caches) {
   VisitDType(dtype, [&](auto type) HWY_ATTR {
     using S = decltype(type);
     if constexpr (std::is_same_v<Compute<S>, T>) {
       S* out = static_cast<S*>(to);
+      if constexpr (std::is_same_v<S, T>) {
+        constexpr int64_t kLine = 64;
+        const int64_t lanes = LanesOf<T>();
+        if (past_caches && reinterpret_cast<uintptr_t>(out) % kLine == 0 &&
+            to_stride * static_cast<int64_t>(sizeof(T)) % kLine == 0 &&
+            columns % lanes == 0) {
+          const Tag<T> tag;
+          for (int64_t i = 0; i < rows; ++i) {
+            for (int64_t k = 0; k < columns; k += lanes) {
+              hn::Stream(hn::LoadU(tag, from + i * from_stride + k), tag,
+                         out + i * to_stride + k);
+            }
+          }
+          hwy::FlushStream();
+          return;
+        }
+      }
       for (int64_t i = 0; i < rows; ++i) {
         ForEachVector<T>(columns, [&](int64_t k, int64_t count) HWY_ATTR {
           StoreCount(LoadCount(from + i * from_stride + k, count),

@@ -82,9 +82,11 @@ struct TileKernels {
   void (*weights_from_slopes)(Metric metric, int64_t count, const T* weights,
                               T* distances);
 
-  // Rows of an output of `dtype` from rows of T.
+  // Rows of an output of `dtype` from rows of T. `past_caches`: the output is
+  // larger than the caches, and need not be read into them to be written.
   void (*store_rows)(DType dtype, int64_t rows, int64_t columns, const T* from,
-                     int64_t from_stride, void* to, int64_t to_stride);
+                     int64_t from_stride, void* to, int64_t to_stride,
+                     bool past_caches);
 };
 
 // Rows and columns of the blocks that accumulate_* cut their work into.
