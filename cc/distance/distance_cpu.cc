@@ -67,7 +67,7 @@ void BuildWeightsOf(const PairwiseDistance& problem, int64_t row, int64_t rows,
   using T = Compute<S>;
   const Tag<T> tag;
   const bool l2 = IsDifferenceL2(problem.metric);
-  const T part = ClosenessPart<T>(problem.metric);
+  const T part = ClosenessPart<T>();
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t i = row + r;
     const S* distance_row = distances + i * problem.m + column;

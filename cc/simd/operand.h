@@ -51,13 +51,12 @@ inline int64_t PaddedStride(int64_t columns) {
 
 // What a raw value has to exceed, as a part of its pair's terms, for the
 // product form to keep float's promised 1e-5 (and double's 1e-10): the form's
-// rounding error is about a unit in the last place of the terms, and three and
-// a half times its deviation is allowed for. A euclidean distance is a root,
-// which halves a relative error.
+// rounding error is about two units in the last place of the terms, and three
+// and a half times its deviation is allowed for. One for all metrics, so that a
+// euclidean distance is the root of the squared one to the bit.
 template <typename T>
-constexpr T ClosenessPart(Metric metric) {
-  return sizeof(T) == 8 ? T(1e-5)
-                        : T(metric == Metric::kEuclidean ? 0.04 : 0.08);
+constexpr T ClosenessPart() {
+  return sizeof(T) == 8 ? T(1e-5) : T(0.08);
 }
 
 template <typename T>

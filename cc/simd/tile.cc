@@ -250,7 +250,7 @@ HWY_INLINE void FinishStrip(const Operand<T>& x, const Operand<T>& y,
                             int64_t near_stride, int64_t near_column) {
   const Tag<T> tag;
   const int64_t lanes = LanesOf<T>();
-  const VecT<T> closeness = hn::Set(tag, ClosenessPart<T>(kMetric));
+  const VecT<T> closeness = hn::Set(tag, ClosenessPart<T>());
   const VecT<T> tiny =
       hn::Set(tag, static_cast<T>(sizeof(T) == 4 ? 1e-28 : 1e-280));
   for (int r = 0; r < kRows; ++r) {
