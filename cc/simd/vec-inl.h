@@ -146,6 +146,7 @@ HWY_INLINE V Log1pUnit(D d, V y) {
 }
 
 // softplus(x) = log(1 + e^x) and its slope, sigmoid(x), from one exp(-|x|).
+// Within 4 ULP. vec_test.cc measures these errors.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE void SoftplusAndSigmoid(D d, V x, V& softplus, V& sigmoid) {
   using T = hn::TFromD<D>;
