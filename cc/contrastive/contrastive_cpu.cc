@@ -3,6 +3,7 @@
 
 #include "contrastive/contrastive.h"
 #include "contrastive/contrastive_pair.h"
+#include "core/checks.h"
 #include "core/classes.h"
 #include "core/reduce.h"
 #include "core/scratch.h"
@@ -19,9 +20,6 @@
 #define TF_PAIRWISE_CONTRASTIVE_CPU_ONCE_
 namespace tf_pairwise {
 namespace {
-
-template <typename T>
-using LaneOf = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
 
 // A tile of the loss over all pairs. Distances become the weights of the
 // gradient.
@@ -119,8 +117,7 @@ PairSums TileOf(const ContrastiveTile<T>& tile) {
       hn::Set(tag, static_cast<T>(tile.problem->positive_margin));
   const VecT<T> similar_scale = hn::Set(tag, tile.similar_scale);
   const VecT<T> dissimilar_scale = hn::Set(tag, -tile.dissimilar_scale);
-  const VecT<T> tiny =
-      hn::Set(tag, static_cast<T>(sizeof(T) == 4 ? 1e-37 : 1e-300));
+  const VecT<T> tiny = hn::Set(tag, TinyDistance<T>());
   const VecT<T> half = hn::Set(tag, static_cast<T>(0.5));
   const bool weighted = tile.row_weights != nullptr;
   // Lane sums of a few rows in T, then in double.
@@ -615,15 +612,8 @@ SoftmaxResult RunLse(const SoftmaxRow<double>& row) {
 }
 
 Status CheckCommon(DType dtype, Metric metric) {
-  if (static_cast<int32_t>(dtype) < 0 || dtype > DType::kFloat64) {
-    return InvalidArgument("dtype: got the unknown value %d",
-                           static_cast<int>(dtype));
-  }
-  if (static_cast<int32_t>(metric) < 0 || metric > Metric::kDot) {
-    return InvalidArgument("metric: got the unknown value %d",
-                           static_cast<int>(metric));
-  }
-  return Ok();
+  TF_PAIRWISE_RETURN_IF_ERROR(CheckDType(dtype));
+  return CheckMetric(metric);
 }
 
 Status CheckMargin(const char* name, double margin, double least) {
@@ -992,21 +982,8 @@ Status Check(const BatchContrastiveLoss& problem) {
   TF_PAIRWISE_RETURN_IF_ERROR(CheckRows("embeddings", problem.n, problem.d));
   TF_PAIRWISE_RETURN_IF_ERROR(
       CheckRows("ref_embeddings", problem.m, problem.d));
-  if (problem.self && problem.n != problem.m) {
-    return InvalidArgument(
-        "ref_embeddings: got %lld rows, expected the %lld of embeddings, which "
-        "are their own references",
-        static_cast<long long>(problem.m), static_cast<long long>(problem.n));
-  }
-  if (!problem.self && problem.self_offset >= 0 &&
-      problem.self_offset + problem.n > problem.m) {
-    return InvalidArgument(
-        "self_offset: got %lld with %lld anchors and %lld references, expected "
-        "at most the difference",
-        static_cast<long long>(problem.self_offset),
-        static_cast<long long>(problem.n), static_cast<long long>(problem.m));
-  }
-  return Ok();
+  return CheckReferences(problem.self, problem.self_offset, problem.n,
+                         problem.m);
 }
 
 int64_t BatchContrastiveLossScratchBytes(const BatchContrastiveLoss& problem,

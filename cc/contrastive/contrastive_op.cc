@@ -1,5 +1,6 @@
 #include <string>
 
+#include "adapters/batch_op.h"
 #include "adapters/loss_op.h"
 #include "adapters/tensorflow.h"
 #include "contrastive/contrastive.h"
@@ -68,20 +69,8 @@ struct ContrastiveFamily {
 
 // ---- all pairs of a labelled batch ----
 
-struct BatchContrastiveFamily {
-  using Problem = BatchContrastiveLoss;
-  using Arrays = BatchContrastiveArrays;
-  enum {
-    kEmbeddings,
-    kLabels,
-    kRefs,
-    kRefLabels,
-    kSelfOffset,
-    kWeight,
-    kInputs
-  };
-  static constexpr int kPoints[] = {kEmbeddings, kRefs};
-
+struct BatchContrastiveFamily
+    : BatchFamily<BatchContrastiveLoss, BatchContrastiveArrays> {
   template <typename Context>
   static absl::Status ReadAttributes(Context* context, Problem* problem) {
     TF_PAIRWISE_TF_RETURN_IF_ERROR(
@@ -93,43 +82,6 @@ struct BatchContrastiveFamily {
     TF_PAIRWISE_TF_RETURN_IF_ERROR(
         context->GetAttr("squared", &problem->squared));
     return context->GetAttr("self", &problem->self);
-  }
-
-  // With `self`, refs are the embeddings again: m is n.
-  template <typename Inputs>
-  static Status MatchShapes(const Problem& problem, const Inputs& inputs,
-                            ShapeMatcher* match) {
-    TF_PAIRWISE_RETURN_IF_ERROR(
-        (*match)("embeddings", inputs(kEmbeddings), "nd"));
-    TF_PAIRWISE_RETURN_IF_ERROR((*match)("labels", inputs(kLabels), "n|n1"));
-    TF_PAIRWISE_RETURN_IF_ERROR(
-        (*match)("ref_embeddings", inputs(kRefs), problem.self ? "nd" : "md"));
-    TF_PAIRWISE_RETURN_IF_ERROR((*match)("ref_labels", inputs(kRefLabels),
-                                         problem.self ? "n|n1" : "m|m1"));
-    return (*match)("self_offset", inputs(kSelfOffset), "");
-  }
-
-  static absl::Status Bind(OpKernelContext* context, const ShapeMatcher& match,
-                           Problem* problem, Arrays* arrays) {
-    problem->n = match['n'];
-    problem->m = problem->self ? match['n'] : match['m'];
-    problem->d = match['d'];
-    if (!problem->self) {
-      problem->self_offset = context->input(kSelfOffset).scalar<int64_t>()();
-    }
-    arrays->anchors = Data(context->input(kEmbeddings));
-    arrays->labels = context->input(kLabels).flat<int64_t>().data();
-    arrays->refs = Data(context->input(kRefs));
-    arrays->ref_labels = context->input(kRefLabels).flat<int64_t>().data();
-    return absl::OkStatus();
-  }
-
-  static bool HasGradient(const Problem& problem, int i) {
-    return i == 0 || !problem.self;
-  }
-
-  static void SetGradient(Arrays* arrays, int i, void* gradient) {
-    (i == 0 ? arrays->anchors_grad : arrays->refs_grad) = gradient;
   }
 
   static int64_t ScratchBytes(const Problem& problem, bool with_gradient,

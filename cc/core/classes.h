@@ -2,11 +2,16 @@
 #define TF_PAIRWISE_CORE_CLASSES_H_
 
 #include <cstdint>
+#include <type_traits>
 
 #include "core/scratch.h"
 #include "core/sort.h"
 
 namespace tf_pairwise {
+
+// The signed integer as wide as a compute type.
+template <typename T>
+using LaneOf = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
 
 // The labels of a batch as dense class numbers and lists of members. Lane is
 // the signed integer as wide as the compute type, so that a vector of classes

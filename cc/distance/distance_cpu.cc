@@ -1,6 +1,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "core/checks.h"
 #include "core/scratch.h"
 #include "distance/distance.h"
 
@@ -85,8 +86,7 @@ void BuildWeightsOf(const PairwiseDistance& problem, int64_t row, int64_t rows,
         VecT<T> squares = distance;
         if (problem.metric == Metric::kEuclidean) {
           squares = hn::Mul(distance, distance);
-          const VecT<T> tiny =
-              hn::Set(tag, static_cast<T>(sizeof(T) == 4 ? 1e-37 : 1e-300));
+          const VecT<T> tiny = hn::Set(tag, TinyDistance<T>());
           v = hn::IfThenZeroElse(hn::Le(distance, tiny), hn::Div(g, distance));
         } else {
           v = hn::Add(g, g);
@@ -642,14 +642,8 @@ int64_t RowBufferBytes(DType dtype, int64_t d) {
 }
 
 Status CheckCommon(Metric metric, DType dtype, int64_t d) {
-  if (static_cast<int32_t>(metric) < 0 || metric > Metric::kDot) {
-    return InvalidArgument("metric: got the unknown value %d",
-                           static_cast<int>(metric));
-  }
-  if (static_cast<int32_t>(dtype) < 0 || dtype > DType::kFloat64) {
-    return InvalidArgument("dtype: got the unknown value %d",
-                           static_cast<int>(dtype));
-  }
+  TF_PAIRWISE_RETURN_IF_ERROR(CheckMetric(metric));
+  TF_PAIRWISE_RETURN_IF_ERROR(CheckDType(dtype));
   if (d < 0) {
     return InvalidArgument("x: got %lld columns, expected 0 or more",
                            static_cast<long long>(d));

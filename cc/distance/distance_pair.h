@@ -25,15 +25,20 @@ TF_PAIRWISE_HOST_DEVICE constexpr bool IsDifferenceL2(Metric metric) {
   return metric == Metric::kEuclidean || metric == Metric::kSquaredEuclidean;
 }
 
+// A euclidean distance up to this counts as zero where it is divided by: its
+// reciprocal could overflow.
+template <typename T>
+TF_PAIRWISE_HOST_DEVICE constexpr T TinyDistance() {
+  return sizeof(T) == 4 ? T(1e-37) : T(1e-300);
+}
+
 // The factor v of v (x - y) for the two metrics of |x - y|, 1 for the rest:
 // what a pair's weight is multiplied by before the sum over pairs is made.
-// A distance whose reciprocal would overflow counts as zero.
 template <typename T>
 TF_PAIRWISE_HOST_DEVICE T PairSlope(Metric metric, T distance) {
   if (metric == Metric::kEuclidean) {
-    const T tiny = sizeof(T) == 4 ? T(1e-37) : T(1e-300);
     // A NaN distance has a NaN slope.
-    return distance <= tiny ? T(0) : T(1) / distance;
+    return distance <= TinyDistance<T>() ? T(0) : T(1) / distance;
   }
   return metric == Metric::kSquaredEuclidean ? T(2) : T(1);
 }

@@ -19,9 +19,6 @@ namespace tf_pairwise {
 namespace {
 
 template <typename T>
-using LaneOf = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
-
-template <typename T>
 struct Neighbor {
   T distance;
   int32_t index;

@@ -639,9 +639,7 @@ void WeightsFromSlopes(Metric metric, int64_t count, const T* weights,
                        T* distances) {
   const Tag<T> tag;
   const VecT<T> one = hn::Set(tag, T(1));
-  const VecT<T> tiny =
-      hn::Set(tag, PairSlope(Metric::kEuclidean, T(0)) +
-                       static_cast<T>(sizeof(T) == 4 ? 1e-37 : 1e-300));
+  const VecT<T> tiny = hn::Set(tag, TinyDistance<T>());
   ForEachVector<T>(count, [&](int64_t k, int64_t some) HWY_ATTR {
     const VecT<T> w = LoadCount(weights + k, some);
     VecT<T> v = w;

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "core/checks.h"
 #include "core/classes.h"
 #include "core/reduce.h"
 #include "core/scratch.h"
@@ -20,9 +21,6 @@
 #define TF_PAIRWISE_TRIPLET_CPU_ONCE_
 namespace tf_pairwise {
 namespace {
-
-template <typename T>
-using LaneOf = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
 
 template <typename T>
 struct SortedPositive {
@@ -846,14 +844,8 @@ void RunTile(const HardTile<double>& tile) { Kernels().wide_hard_tile(tile); }
 
 Status CheckCommon(DType dtype, Metric metric, Reduction reduction,
                    double margin, bool soft) {
-  if (static_cast<int32_t>(dtype) < 0 || dtype > DType::kFloat64) {
-    return InvalidArgument("dtype: got the unknown value %d",
-                           static_cast<int>(dtype));
-  }
-  if (static_cast<int32_t>(metric) < 0 || metric > Metric::kDot) {
-    return InvalidArgument("metric: got the unknown value %d",
-                           static_cast<int>(metric));
-  }
+  TF_PAIRWISE_RETURN_IF_ERROR(CheckDType(dtype));
+  TF_PAIRWISE_RETURN_IF_ERROR(CheckMetric(metric));
   if (static_cast<int32_t>(reduction) < 0 ||
       reduction > Reduction::kMeanNonzero) {
     return InvalidArgument(
@@ -1345,21 +1337,8 @@ Status Check(const BatchTripletLoss& problem) {
         static_cast<long long>(problem.n), static_cast<long long>(problem.m),
         static_cast<long long>(problem.d));
   }
-  if (problem.self && problem.n != problem.m) {
-    return InvalidArgument(
-        "ref_embeddings: got %lld rows, expected the %lld of embeddings, which "
-        "are their own references",
-        static_cast<long long>(problem.m), static_cast<long long>(problem.n));
-  }
-  if (!problem.self && problem.self_offset >= 0 &&
-      problem.self_offset + problem.n > problem.m) {
-    return InvalidArgument(
-        "self_offset: got %lld with %lld anchors and %lld references, expected "
-        "at most the difference",
-        static_cast<long long>(problem.self_offset),
-        static_cast<long long>(problem.n), static_cast<long long>(problem.m));
-  }
-  return Ok();
+  return CheckReferences(problem.self, problem.self_offset, problem.n,
+                         problem.m);
 }
 
 int64_t BatchTripletLossScratchBytes(const BatchTripletLoss& problem,

@@ -1,0 +1,72 @@
+#ifndef TF_PAIRWISE_ADAPTERS_BATCH_OP_H_
+#define TF_PAIRWISE_ADAPTERS_BATCH_OP_H_
+
+#include <cstdint>
+
+#include "adapters/shape_matcher.h"
+#include "adapters/tensorflow.h"
+
+// The inputs of the losses over a labelled batch, which stand for the anchors
+// and their references in every such family: the base of its struct for
+// loss_op.h.
+
+namespace tf_pairwise {
+
+template <typename ProblemType, typename ArraysType>
+struct BatchFamily {
+  using Problem = ProblemType;
+  using Arrays = ArraysType;
+  enum {
+    kEmbeddings,
+    kLabels,
+    kRefs,
+    kRefLabels,
+    kSelfOffset,
+    kWeight,
+    kInputs
+  };
+  static constexpr int kPoints[] = {kEmbeddings, kRefs};
+
+  // With `self`, refs are the embeddings again: m is n.
+  template <typename Inputs>
+  static Status MatchShapes(const Problem& problem, const Inputs& inputs,
+                            ShapeMatcher* match) {
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        (*match)("embeddings", inputs(kEmbeddings), "nd"));
+    TF_PAIRWISE_RETURN_IF_ERROR((*match)("labels", inputs(kLabels), "n|n1"));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        (*match)("ref_embeddings", inputs(kRefs), problem.self ? "nd" : "md"));
+    TF_PAIRWISE_RETURN_IF_ERROR((*match)("ref_labels", inputs(kRefLabels),
+                                         problem.self ? "n|n1" : "m|m1"));
+    return (*match)("self_offset", inputs(kSelfOffset), "");
+  }
+
+  static absl::Status Bind(OpKernelContext* context, const ShapeMatcher& match,
+                           Problem* problem, Arrays* arrays) {
+    problem->n = match['n'];
+    problem->m = problem->self ? match['n'] : match['m'];
+    problem->d = match['d'];
+    if (!problem->self) {
+      problem->self_offset =
+          context->input(kSelfOffset).template scalar<int64_t>()();
+    }
+    arrays->anchors = Data(context->input(kEmbeddings));
+    arrays->labels = context->input(kLabels).template flat<int64_t>().data();
+    arrays->refs = Data(context->input(kRefs));
+    arrays->ref_labels =
+        context->input(kRefLabels).template flat<int64_t>().data();
+    return absl::OkStatus();
+  }
+
+  static bool HasGradient(const Problem& problem, int i) {
+    return i == 0 || !problem.self;
+  }
+
+  static void SetGradient(Arrays* arrays, int i, void* gradient) {
+    (i == 0 ? arrays->anchors_grad : arrays->refs_grad) = gradient;
+  }
+};
+
+}  // namespace tf_pairwise
+
+#endif  // TF_PAIRWISE_ADAPTERS_BATCH_OP_H_
