@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
+#include "adapters/call.h"
 #include "adapters/shape_matcher.h"
-#include "adapters/tensorflow.h"
 
 // The inputs of the losses over a labelled batch, which stand for the anchors
 // and their references in every such family: the base of its struct for
@@ -41,21 +41,17 @@ struct BatchFamily {
     return (*match)("self_offset", inputs(kSelfOffset), "");
   }
 
-  static absl::Status Bind(OpKernelContext* context, const ShapeMatcher& match,
-                           Problem* problem, Arrays* arrays) {
+  template <typename Call>
+  static void Bind(const Call& call, const ShapeMatcher& match,
+                   Problem* problem, Arrays* arrays) {
     problem->n = match['n'];
     problem->m = problem->self ? match['n'] : match['m'];
     problem->d = match['d'];
-    if (!problem->self) {
-      problem->self_offset =
-          context->input(kSelfOffset).template scalar<int64_t>()();
-    }
-    arrays->anchors = Data(context->input(kEmbeddings));
-    arrays->labels = context->input(kLabels).template flat<int64_t>().data();
-    arrays->refs = Data(context->input(kRefs));
-    arrays->ref_labels =
-        context->input(kRefLabels).template flat<int64_t>().data();
-    return absl::OkStatus();
+    if (!problem->self) problem->self_offset = *In<int64_t>(call, kSelfOffset);
+    arrays->anchors = call.input(kEmbeddings);
+    arrays->labels = In<int64_t>(call, kLabels);
+    arrays->refs = call.input(kRefs);
+    arrays->ref_labels = In<int64_t>(call, kRefLabels);
   }
 
   static bool HasGradient(const Problem& problem, int i) {

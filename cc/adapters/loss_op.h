@@ -4,9 +4,13 @@
 #include <cstdint>
 #include <iterator>
 #include <string>
+#include <type_traits>
+#include <utility>
 
+#include "adapters/call.h"
 #include "adapters/options.h"
 #include "adapters/tensorflow.h"
+#include "core/reduce.h"
 #include "core/scale.h"
 
 // What every loss op does around its kernel. A family says what is its own in
@@ -28,8 +32,8 @@
 //     template <typename Inputs>
 //     static Status MatchShapes(const Problem&, const Inputs&, ShapeMatcher*);
 //     // Fills sizes and input pointers of a call whose shapes matched.
-//     static absl::Status Bind(OpKernelContext*, const ShapeMatcher&, Problem*,
-//                              Arrays*);
+//     template <typename Call>
+//     static void Bind(const Call&, const ShapeMatcher&, Problem*, Arrays*);
 //     // False where the gradient of kPoints[i] is part of another's.
 //     static bool HasGradient(const Problem&, int i);
 //     static void SetGradient(Arrays*, int i, void* gradient);
@@ -42,7 +46,9 @@
 // and `Check(Problem)`, from the family's contract. The letter n stands for the
 // number of weights, and of losses that are not reduced.
 //
-//   LossOp      inputs -> loss, a gradient per point
+//   LossOp      inputs -> loss, a gradient per point, and, where the arrays
+//   have
+//               `counted`, that
 //   LossGradOp  inputs, upstream, a cached gradient per point -> a gradient per
 //               point
 //
@@ -66,32 +72,21 @@ namespace tf_pairwise {
 
 constexpr int kNoWeight = -1;
 
-// ---- on the CPU ----
-
-inline double ToDouble(const Tensor& scalar) {
-  return scalar.dtype() == tensorflow::DT_DOUBLE ? scalar.scalar<double>()()
-                                                 : scalar.scalar<float>()();
-}
-
-// out = weights * upstream, or upstream alone where there are no weights.
-template <typename T>
-void MultiplyWeights(const Tensor* weights, const Tensor& upstream,
-                     Tensor* out) {
-  const auto from = upstream.flat<T>();
-  auto to = out->flat<T>();
-  if (weights == nullptr) {
-    for (int64_t i = 0; i < from.size(); ++i) to(i) = from(i);
-  } else {
-    const auto weight = weights->flat<T>();
-    for (int64_t i = 0; i < from.size(); ++i) to(i) = weight(i) * from(i);
-  }
-}
-
 template <typename Family>
 constexpr int kGradients = std::size(Family::kPoints);
 
 template <typename Family>
 constexpr bool kWeighted = Family::kWeight != kNoWeight;
+
+// Whether the loss op says what it counted.
+template <typename Arrays, typename = void>
+constexpr bool kHasCounted = false;
+template <typename Arrays>
+constexpr bool
+    kHasCounted<Arrays, std::void_t<decltype(std::declval<Arrays>().counted)>> =
+        true;
+template <typename Family>
+constexpr bool kCounts = kHasCounted<typename Family::Arrays>;
 
 template <typename Family>
 bool IsReduced(const typename Family::Problem& problem) {
@@ -149,26 +144,26 @@ const char* WeightPattern(const Problem&) {
 }
 
 // Reads what the ops of all losses and miners have in common.
-template <typename Family>
-absl::Status ReadProblem(OpKernelConstruction* construction,
-                         typename Family::Problem* problem) {
+template <typename Family, typename Context>
+absl::Status ReadProblem(Context* context, typename Family::Problem* problem) {
   tensorflow::DataType type;
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(construction->GetAttr("T", &type));
+  TF_PAIRWISE_TF_RETURN_IF_ERROR(context->GetAttr("T", &type));
   problem->dtype = ToDType(type);
-  return Family::ReadAttributes(construction, problem);
+  return Family::ReadAttributes(context, problem);
 }
 
-template <typename Family>
-absl::Status ReadLoss(OpKernelConstruction* construction,
-                      typename Family::Problem* problem) {
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(ReadProblem<Family>(construction, problem));
+template <typename Family, typename Context>
+absl::Status ReadLoss(Context* context, typename Family::Problem* problem,
+                      bool* weighted) {
+  TF_PAIRWISE_TF_RETURN_IF_ERROR(ReadProblem<Family>(context, problem));
   tensorflow::DataType acc;
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(construction->GetAttr("Acc", &acc));
+  TF_PAIRWISE_TF_RETURN_IF_ERROR(context->GetAttr("Acc", &acc));
   if (acc != ComputeType(problem->dtype)) {
     return absl::InvalidArgumentError(
         "Acc: expected double where T is double, else float");
   }
-  return ReadReduction<Family>(construction, problem);
+  TF_PAIRWISE_TF_RETURN_IF_ERROR(ReadReduction<Family>(context, problem));
+  return ReadWeighted<Family>(context, weighted);
 }
 
 // Matches the shapes of a loss's inputs, sample_weight included.
@@ -182,72 +177,69 @@ Status MatchLoss(const typename Family::Problem& problem, bool weighted,
 }
 
 // A call that is ready but for its outputs.
-template <typename Family>
-absl::Status BindLoss(OpKernelContext* context, bool weighted,
-                      ShapeMatcher* match, typename Family::Problem* problem,
+template <typename Family, typename Call>
+absl::Status BindLoss(const Call& call, bool weighted, ShapeMatcher* match,
+                      typename Family::Problem* problem,
                       typename Family::Arrays* arrays) {
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(ToAbsl(
-      MatchLoss<Family>(*problem, weighted, KernelInputs{context}, match)));
   TF_PAIRWISE_TF_RETURN_IF_ERROR(
-      Family::Bind(context, *match, problem, arrays));
+      ToAbsl(MatchLoss<Family>(*problem, weighted, InputsOf(call), match)));
+  Family::Bind(call, *match, problem, arrays);
   if constexpr (kWeighted<Family>) {
-    if (weighted) arrays->weights = Data(context->input(Family::kWeight));
+    if (weighted) arrays->weights = call.input(Family::kWeight);
   }
   return ToAbsl(Check(*problem));
 }
 
-template <typename Family, typename Device>
-absl::Status RunLoss(OpKernelContext* context, const Device& device,
-                     const typename Family::Problem& problem,
+template <typename Family, typename Call>
+absl::Status RunLoss(Call& call, const typename Family::Problem& problem,
                      const typename Family::Arrays& arrays,
                      bool with_gradient) {
-  Tensor holder;
   void* scratch = nullptr;
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(AllocateScratch(
-      context, Family::ScratchBytes(problem, with_gradient, device.workers()),
-      &holder, &scratch));
-  return ToAbsl(Family::Run(problem, arrays, scratch, device.launcher()));
+  TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Scratch(
+      Family::ScratchBytes(problem, with_gradient, call.workers()), &scratch));
+  return ToAbsl(Family::Run(problem, arrays, scratch, call.launcher()));
 }
 
-template <typename Family, typename Device>
-class LossOp : public tensorflow::OpKernel {
+template <typename Family>
+class LossOp {
  public:
-  explicit LossOp(OpKernelConstruction* construction) : OpKernel(construction) {
-    OP_REQUIRES_OK(construction, ReadLoss<Family>(construction, &problem_));
-    OP_REQUIRES_OK(construction,
-                   ReadWeighted<Family>(construction, &weighted_));
-    OP_REQUIRES_OK(construction,
-                   construction->GetAttr("with_gradient", &with_gradient_));
-    OP_REQUIRES(
-        construction, !with_gradient_ || IsReduced<Family>(problem_),
-        absl::InvalidArgumentError(
-            "with_gradient: got true, expected false where reduction is "
-            "none"));
+  template <typename Context>
+  absl::Status Read(Context* context) {
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadLoss<Family>(context, &problem_, &weighted_));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        context->GetAttr("with_gradient", &with_gradient_));
+    if (with_gradient_ && !IsReduced<Family>(problem_)) {
+      return absl::InvalidArgumentError(
+          "with_gradient: got true, expected false where reduction is none");
+    }
+    return absl::OkStatus();
   }
 
-  void Compute(OpKernelContext* context) override {
+  template <typename Call>
+  absl::Status Run(Call& call) const {
     ShapeMatcher match;
     typename Family::Problem problem = problem_;
     typename Family::Arrays arrays;
-    OP_REQUIRES_OK(context, BindLoss<Family>(context, weighted_, &match,
-                                             &problem, &arrays));
-    Tensor* loss;
-    OP_REQUIRES_OK(context,
-                   Allocate(context, 0, match(LossPattern(problem)), &loss));
-    arrays.loss = Data(loss);
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        BindLoss<Family>(call, weighted_, &match, &problem, &arrays));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        call.Output(0, match(LossPattern(problem)), &arrays.loss));
     for (int i = 0; i < kGradients<Family>; ++i) {
       const bool made = with_gradient_ && Family::HasGradient(problem, i);
-      Tensor* gradient;
-      OP_REQUIRES_OK(context,
-                     context->allocate_output(
-                         1 + i,
-                         made ? context->input(Family::kPoints[i]).shape()
-                              : TensorShape({0}),
-                         &gradient));
-      if (made) Family::SetGradient(&arrays, i, Data(gradient));
+      void* gradient = nullptr;
+      TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Output(
+          1 + i, made ? call.shape(Family::kPoints[i]) : Shape{true, {0}},
+          &gradient));
+      if (made) Family::SetGradient(&arrays, i, gradient);
     }
-    OP_REQUIRES_OK(context, RunLoss<Family>(context, Device(context), problem,
-                                            arrays, with_gradient_));
+    if constexpr (kCounts<Family>) {
+      void* counted = nullptr;
+      TF_PAIRWISE_TF_RETURN_IF_ERROR(
+          call.Output(1 + kGradients<Family>, Shape(), &counted));
+      arrays.counted = static_cast<double*>(counted);
+    }
+    return RunLoss<Family>(call, problem, arrays, with_gradient_);
   }
 
  private:
@@ -256,40 +248,35 @@ class LossOp : public tensorflow::OpKernel {
   bool with_gradient_ = false;
 };
 
-template <typename Family, typename Device>
-class LossGradOp : public tensorflow::OpKernel {
+template <typename Family>
+class LossGradOp {
  public:
   static constexpr int kUpstream = Family::kInputs;
   static constexpr int kCached = Family::kInputs + 1;
 
-  explicit LossGradOp(OpKernelConstruction* construction)
-      : OpKernel(construction) {
-    OP_REQUIRES_OK(construction, ReadLoss<Family>(construction, &problem_));
-    OP_REQUIRES_OK(construction,
-                   ReadWeighted<Family>(construction, &weighted_));
-    OP_REQUIRES_OK(construction, construction->GetAttr("cached", &cached_));
+  template <typename Context>
+  absl::Status Read(Context* context) {
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadLoss<Family>(context, &problem_, &weighted_));
+    return context->GetAttr("cached", &cached_);
   }
 
-  void Compute(OpKernelContext* context) override {
+  template <typename Call>
+  absl::Status Run(Call& call) const {
     ShapeMatcher match;
-    typename Family::Problem problem = problem_;
-    typename Family::Arrays arrays;
-    OP_REQUIRES_OK(context, BindLoss<Family>(context, weighted_, &match,
-                                             &problem, &arrays));
-    OP_REQUIRES_OK(
-        context,
-        ToAbsl(match("upstream", ToShape(context->input(kUpstream).shape()),
-                     LossPattern(problem))));
+    Problem problem = problem_;
+    Arrays arrays;
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        BindLoss<Family>(call, weighted_, &match, &problem, &arrays));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ToAbsl(match("upstream", call.shape(kUpstream), LossPattern(problem))));
     for (int i = 0; i < kGradients<Family>; ++i) {
       if (Family::HasGradient(problem, i)) continue;
-      Tensor* empty;
-      OP_REQUIRES_OK(context,
-                     context->allocate_output(i, TensorShape({0}), &empty));
+      void* empty = nullptr;
+      TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Output(i, Shape{true, {0}}, &empty));
     }
-    const Device device(context);
-    OP_REQUIRES_OK(context, cached_
-                                ? ScaleCached(context, device, problem)
-                                : Recompute(context, device, problem, arrays));
+    return cached_ ? ScaleCached(call, problem)
+                   : Recompute(call, problem, arrays);
   }
 
  private:
@@ -297,92 +284,89 @@ class LossGradOp : public tensorflow::OpKernel {
   using Arrays = typename Family::Arrays;
 
   // Gradients are made in the compute type, and leave in the points' own.
-  static DType PointType(OpKernelContext* context, int i) {
-    return ToDType(context->input(Family::kPoints[i]).dtype());
-  }
-
   static bool SameType(DType dtype) {
     return SizeOf(dtype) == SizeOfCompute(dtype);
   }
 
-  absl::Status ScaleCached(OpKernelContext* context, const Device& device,
-                           const Problem& problem) {
-    const double scale = ToDouble(context->input(kUpstream));
+  template <typename Call>
+  static double Upstream(const Call& call) {
+    return LoadCompute(call.dtype(kUpstream), call.input(kUpstream), 0);
+  }
+
+  template <typename Call>
+  absl::Status ScaleCached(Call& call, const Problem& problem) const {
+    const double scale = Upstream(call);
     for (int i = 0; i < kGradients<Family>; ++i) {
       if (!Family::HasGradient(problem, i)) continue;
-      const Tensor& cached = context->input(kCached + i);
-      const TensorShape& shape = context->input(Family::kPoints[i]).shape();
-      const DType dtype = PointType(context, i);
-      if (cached.shape() != shape) {
+      const Shape shape = call.shape(Family::kPoints[i]);
+      const DType dtype = call.dtype(Family::kPoints[i]);
+      if (call.shape(kCached + i).sizes != shape.sizes) {
         return absl::InvalidArgumentError(
             "cached: got a gradient of another shape than its input, expected "
             "an output of the loss op with with_gradient");
       }
-      if (SameType(dtype) && scale == 1.0) {
-        context->set_output(i, cached);
+      if (SameType(dtype) && scale == 1.0 && call.Pass(kCached + i, i)) {
         continue;
       }
-      Tensor* gradient;
+      void* gradient = nullptr;
       TF_PAIRWISE_TF_RETURN_IF_ERROR(
-          SameType(dtype) ? context->forward_input_or_allocate_output(
-                                {kCached + i}, i, shape, &gradient)
-                          : context->allocate_output(i, shape, &gradient));
-      ScaleCpu(dtype, shape.num_elements(), Data(cached), scale, Data(gradient),
-               device.launcher());
+          SameType(dtype) ? call.OutputOver(kCached + i, i, &gradient)
+                          : call.Output(i, shape, &gradient));
+      ScaleCpu(dtype, shape.elements(), call.input(kCached + i), scale,
+               gradient, call.launcher());
     }
     return absl::OkStatus();
   }
 
-  absl::Status Recompute(OpKernelContext* context, const Device& device,
-                         const Problem& problem, Arrays arrays) {
+  template <typename Call>
+  absl::Status Recompute(Call& call, const Problem& problem,
+                         Arrays arrays) const {
     // Without a reduction, upstream is one more weight.
-    const Tensor& upstream = context->input(kUpstream);
     double scale = 1.0;
-    Tensor weights;
     if (IsReduced<Family>(problem)) {
-      scale = ToDouble(upstream);
+      scale = Upstream(call);
     } else if constexpr (kWeighted<Family>) {
+      const int64_t n = call.shape(kUpstream).elements();
+      void* weights = nullptr;
       TF_PAIRWISE_TF_RETURN_IF_ERROR(
-          context->allocate_temp(upstream.dtype(), upstream.shape(), &weights));
-      const Tensor* given =
-          weighted_ ? &context->input(Family::kWeight) : nullptr;
-      if (upstream.dtype() == tensorflow::DT_DOUBLE) {
-        MultiplyWeights<double>(given, upstream, &weights);
-      } else {
-        MultiplyWeights<float>(given, upstream, &weights);
+          call.Scratch(n * SizeOfCompute(problem.dtype), &weights));
+      for (int64_t i = 0; i < n; ++i) {
+        StoreCompute(problem.dtype,
+                     LoadCompute(problem.dtype, arrays.weights, i) *
+                         LoadCompute(problem.dtype, call.input(kUpstream), i),
+                     weights, i);
       }
-      arrays.weights = Data(weights);
+      arrays.weights = weights;
     }
 
-    Tensor* outputs[kGradients<Family>];
-    Tensor gradients[kGradients<Family>];
+    void* outputs[kGradients<Family>];
+    void* gradients[kGradients<Family>];
     for (int i = 0; i < kGradients<Family>; ++i) {
       if (!Family::HasGradient(problem, i)) continue;
-      const TensorShape& shape = context->input(Family::kPoints[i]).shape();
-      TF_PAIRWISE_TF_RETURN_IF_ERROR(
-          context->allocate_output(i, shape, &outputs[i]));
-      if (SameType(PointType(context, i))) {
-        gradients[i] = *outputs[i];
-      } else {
-        TF_PAIRWISE_TF_RETURN_IF_ERROR(
-            context->allocate_temp(upstream.dtype(), shape, &gradients[i]));
+      const Shape shape = call.shape(Family::kPoints[i]);
+      const DType dtype = call.dtype(Family::kPoints[i]);
+      TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Output(i, shape, &outputs[i]));
+      gradients[i] = outputs[i];
+      if (!SameType(dtype)) {
+        TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Scratch(
+            shape.elements() * SizeOfCompute(dtype), &gradients[i]));
       }
-      Family::SetGradient(&arrays, i, Data(&gradients[i]));
+      Family::SetGradient(&arrays, i, gradients[i]);
     }
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(RunLoss<Family>(
-        context, device, problem, arrays, /*with_gradient=*/true));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        RunLoss<Family>(call, problem, arrays, /*with_gradient=*/true));
 
     for (int i = 0; i < kGradients<Family>; ++i) {
       if (!Family::HasGradient(problem, i)) continue;
-      const DType dtype = PointType(context, i);
+      const DType dtype = call.dtype(Family::kPoints[i]);
       if (SameType(dtype) && scale == 1.0) continue;
-      ScaleCpu(dtype, gradients[i].NumElements(), Data(gradients[i]), scale,
-               Data(outputs[i]), device.launcher());
+      ScaleCpu(dtype, call.shape(Family::kPoints[i]).elements(), gradients[i],
+               scale, outputs[i], call.launcher());
     }
     return absl::OkStatus();
   }
 
-  typename Family::Problem problem_;
+  Problem problem_;
   bool weighted_ = false;
   bool cached_ = false;
 };
@@ -424,6 +408,9 @@ absl::Status LossShape(InferenceContext* context) {
       context->GetAttr("with_gradient", &with_gradient));
   context->set_output(0, ToHandle(context, match(LossPattern(problem))));
   SetGradientShapes<Family>(context, problem, with_gradient, 1);
+  if constexpr (kCounts<Family>) {
+    context->set_output(1 + kGradients<Family>, context->Scalar());
+  }
   return absl::OkStatus();
 }
 

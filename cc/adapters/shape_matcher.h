@@ -19,6 +19,12 @@ struct Shape {
   bool known_rank = true;
   std::vector<int64_t> sizes;  // kUnknownSize where not known yet
 
+  int64_t elements() const {
+    int64_t product = 1;
+    for (const int64_t size : sizes) product *= size;
+    return product;
+  }
+
   std::string ToString() const {
     if (!known_rank) return "<unknown>";
     std::string text = "[";
@@ -63,11 +69,7 @@ class ShapeMatcher {
 
   // The leading sizes, and their product once all are known.
   const Shape& leading() const { return leading_; }
-  int64_t batch() const {
-    int64_t product = 1;
-    for (const int64_t size : leading_.sizes) product *= size;
-    return product;
-  }
+  int64_t batch() const { return leading_.elements(); }
 
   // The shape that a pattern without alternatives stands for.
   Shape operator()(const char* pattern) const {

@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "adapters/call.h"
 #include "adapters/shape_matcher.h"
 #include "core/names.h"
 #include "core/parallel.h"
@@ -17,7 +19,7 @@
 #include "tensorflow/core/lib/core/threadpool.h"
 
 // From TensorFlow's vocabulary to ours: types, statuses, shapes, attributes,
-// threads, scratch.
+// threads, calls.
 
 namespace tf_pairwise {
 
@@ -108,29 +110,13 @@ inline ShapeHandle ToHandle(InferenceContext* context, const Shape& shape) {
   return context->MakeShape(sizes);
 }
 
-// The two faces of a call's inputs, so that one function says what shapes it
-// takes, for the shape function and for the kernel.
+// The shapes of a call's inputs while a graph is traced; see CallInputs.
 struct InferenceInputs {
   InferenceContext* context;
   Shape operator()(int input) const {
     return ToShape(context, context->input(input));
   }
 };
-
-struct KernelInputs {
-  OpKernelContext* context;
-  Shape operator()(int input) const {
-    return ToShape(context->input(input).shape());
-  }
-};
-
-inline absl::Status Allocate(OpKernelContext* context, int output,
-                             const Shape& shape, Tensor** tensor) {
-  TensorShape tensor_shape;
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(
-      TensorShape::BuildTensorShape(shape.sizes, &tensor_shape));
-  return context->allocate_output(output, tensor_shape, tensor);
-}
 
 // ---- attributes ----
 
@@ -153,7 +139,7 @@ inline void* Data(Tensor* tensor) {
   return const_cast<char*>(tensor->tensor_data().data());
 }
 
-// ---- threads and scratch ----
+// ---- threads ----
 
 // The intra-op threads of the op that is running. The calling thread works
 // too, and is worker 0.
@@ -185,27 +171,85 @@ inline ParallelFor IntraOpThreads(OpKernelContext* context) {
   return parallel;
 }
 
-inline absl::Status AllocateScratch(OpKernelContext* context, int64_t bytes,
-                                    Tensor* tensor, void** scratch) {
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(context->allocate_temp(
-      tensorflow::DT_UINT8, TensorShape({bytes}), tensor));
-  *scratch = Data(tensor);
-  return absl::OkStatus();
-}
+// ---- a call ----
 
-// How a CPU kernel is run. Its GPU sibling will hand out a stream instead, and
-// the ops that are written over a device take either.
-class CpuDevice {
+// What adapters/call.h asks for, of an OpKernel on the CPU.
+class CpuCall {
  public:
-  explicit CpuDevice(OpKernelContext* context)
-      : parallel_(IntraOpThreads(context)) {}
+  explicit CpuCall(OpKernelContext* context)
+      : context_(context), parallel_(IntraOpThreads(context)) {}
+
+  Shape shape(int input) const {
+    return ToShape(context_->input(input).shape());
+  }
+  DType dtype(int input) const {
+    return ToDType(context_->input(input).dtype());
+  }
+  const void* input(int input) const { return Data(context_->input(input)); }
+
+  absl::Status Output(int output, const Shape& shape, void** data) {
+    TensorShape tensor_shape;
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        TensorShape::BuildTensorShape(shape.sizes, &tensor_shape));
+    Tensor* tensor;
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        context_->allocate_output(output, tensor_shape, &tensor));
+    *data = Data(tensor);
+    return absl::OkStatus();
+  }
+
+  absl::Status OutputOver(int input, int output, void** data) {
+    Tensor* tensor;
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(context_->forward_input_or_allocate_output(
+        {input}, output, context_->input(input).shape(), &tensor));
+    *data = Data(tensor);
+    return absl::OkStatus();
+  }
+
+  bool Pass(int input, int output) {
+    context_->set_output(output, context_->input(input));
+    return true;
+  }
+
+  absl::Status Scratch(int64_t bytes, void** data) {
+    scratch_.emplace_back();
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(context_->allocate_temp(
+        tensorflow::DT_UINT8, TensorShape({bytes}), &scratch_.back()));
+    *data = Data(&scratch_.back());
+    return absl::OkStatus();
+  }
 
   const ParallelFor& launcher() const { return parallel_; }
   int workers() const { return parallel_.workers; }
 
  private:
+  OpKernelContext* context_;
   ParallelFor parallel_;
+  std::vector<Tensor> scratch_;
 };
+
+// The OpKernel of an op (see adapters/call.h) on the CPU.
+template <typename Op>
+class CpuKernel : public tensorflow::OpKernel {
+ public:
+  explicit CpuKernel(OpKernelConstruction* construction)
+      : OpKernel(construction) {
+    OP_REQUIRES_OK(construction, op_.Read(construction));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    CpuCall call(context);
+    OP_REQUIRES_OK(context, op_.Run(call));
+  }
+
+ private:
+  Op op_;
+};
+
+#define TF_PAIRWISE_REGISTER_CPU(name, ...)                    \
+  REGISTER_KERNEL_BUILDER(                                     \
+      Name("TfPairwise>" name).Device(tensorflow::DEVICE_CPU), \
+      CpuKernel<__VA_ARGS__>)
 
 }  // namespace tf_pairwise
 

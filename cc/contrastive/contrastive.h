@@ -81,6 +81,9 @@ struct BatchContrastiveArrays {
   // As in BatchTripletArrays.
   void* anchors_grad = nullptr;  // [n, d]
   void* refs_grad = nullptr;     // [m, d]
+  // What the mean divides by: for kMeanNonzero the weights of the pairs with
+  // loss > 0, else those of all. Not for kBalancedMean, which has two.
+  double* counted = nullptr;  // one value
 };
 
 TF_PAIRWISE_EXPORT Status Check(const BatchContrastiveLoss& problem);

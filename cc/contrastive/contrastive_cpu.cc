@@ -741,6 +741,9 @@ void RunBatch(const BatchContrastiveLoss& problem,
     total.counted += LoadCompute(problem.dtype, arrays.weights, i) * pairs;
   }
   const double scale = ScaleOf(problem.reduction, total);
+  if (arrays.counted != nullptr) {
+    *arrays.counted = DivisorOf(problem.reduction, total);
+  }
   if (arrays.loss != nullptr) {
     if (problem.reduction == Reduction::kNone) {
       for (int64_t i = 0; i < n; ++i) {

@@ -1,211 +1,12 @@
-#include <string>
+#include "contrastive/contrastive_op.h"
 
-#include "adapters/batch_op.h"
-#include "adapters/loss_op.h"
 #include "adapters/tensorflow.h"
-#include "contrastive/contrastive.h"
 #include "tensorflow/core/framework/op.h"
 
-// TensorFlow's ops of the contrastive family. What a loss op does around its
-// kernel is in adapters/loss_op.h; here is what is the family's own.
+// TensorFlow's ops of the contrastive family.
 
 namespace tf_pairwise {
-
-// A soft-max loss is always a scalar.
-inline const char* LossPattern(const SoftmaxLoss&) { return ""; }
-
 namespace {
-
-// ---- explicit pairs ----
-
-struct ContrastiveFamily {
-  using Problem = ContrastiveLoss;
-  using Arrays = ContrastiveArrays;
-  enum { kX1, kX2, kLabels, kWeight, kInputs };
-  static constexpr int kPoints[] = {kX1, kX2};
-
-  template <typename Context>
-  static absl::Status ReadAttributes(Context* context, Problem* problem) {
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadName(context, "metric", ParseMetric, &problem->metric));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadMargin(context, "margin", &problem->margin));
-    return context->GetAttr("similar_label", &problem->similar_label);
-  }
-
-  template <typename Inputs>
-  static Status MatchShapes(const Problem&, const Inputs& inputs,
-                            ShapeMatcher* match) {
-    TF_PAIRWISE_RETURN_IF_ERROR((*match)("x1", inputs(kX1), "nd"));
-    TF_PAIRWISE_RETURN_IF_ERROR((*match)("x2", inputs(kX2), "nd"));
-    return (*match)("labels", inputs(kLabels), "n|n1");
-  }
-
-  static absl::Status Bind(OpKernelContext* context, const ShapeMatcher& match,
-                           Problem* problem, Arrays* arrays) {
-    problem->n = match['n'];
-    problem->d = match['d'];
-    arrays->x1 = Data(context->input(kX1));
-    arrays->x2 = Data(context->input(kX2));
-    arrays->labels = context->input(kLabels).flat<int64_t>().data();
-    return absl::OkStatus();
-  }
-
-  static bool HasGradient(const Problem&, int) { return true; }
-
-  static void SetGradient(Arrays* arrays, int i, void* gradient) {
-    (i == 0 ? arrays->x1_grad : arrays->x2_grad) = gradient;
-  }
-
-  static int64_t ScratchBytes(const Problem& problem, bool, int workers) {
-    return ContrastiveLossScratchBytes(problem, workers);
-  }
-
-  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
-                    const ParallelFor& parallel) {
-    return ContrastiveLossCpu(problem, arrays, scratch, parallel);
-  }
-};
-
-// ---- all pairs of a labelled batch ----
-
-struct BatchContrastiveFamily
-    : BatchFamily<BatchContrastiveLoss, BatchContrastiveArrays> {
-  template <typename Context>
-  static absl::Status ReadAttributes(Context* context, Problem* problem) {
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadName(context, "metric", ParseMetric, &problem->metric));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadMargin(context, "margin", &problem->margin));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadMargin(context, "positive_margin", &problem->positive_margin));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        context->GetAttr("squared", &problem->squared));
-    return context->GetAttr("self", &problem->self);
-  }
-
-  static int64_t ScratchBytes(const Problem& problem, bool with_gradient,
-                              int workers) {
-    return BatchContrastiveLossScratchBytes(problem, with_gradient, workers);
-  }
-
-  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
-                    const ParallelFor& parallel) {
-    return BatchContrastiveLossCpu(problem, arrays, scratch, parallel);
-  }
-};
-
-// ---- losses over the dot products of a batch ----
-
-// One op for all of them. Inputs that a kind does not read are passed all the
-// same, and have no gradient.
-struct SoftmaxFamily {
-  using Problem = SoftmaxLoss;
-  using Arrays = SoftmaxArrays;
-  enum { kQueries, kKeys, kLabels, kTemperature, kScale, kBias, kInputs };
-  static constexpr int kPoints[] = {kQueries, kKeys, kTemperature, kScale,
-                                    kBias};
-  static constexpr int kWeight = kNoWeight;
-
-  static bool IsLabelled(const Problem& problem) {
-    return problem.kind == SoftmaxKind::kSupervised ||
-           problem.kind == SoftmaxKind::kNtXent;
-  }
-
-  static bool IsSigmoid(const Problem& problem) {
-    return problem.kind == SoftmaxKind::kSigmoid;
-  }
-
-  template <typename Context>
-  static absl::Status ReadAttributes(Context* context, Problem* problem) {
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadName(context, "kind", ParseSoftmaxKind, &problem->kind));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        context->GetAttr("normalize", &problem->normalize));
-    return context->GetAttr("symmetric", &problem->symmetric);
-  }
-
-  template <typename Inputs>
-  static Status MatchShapes(const Problem& problem, const Inputs& inputs,
-                            ShapeMatcher* match) {
-    if (IsLabelled(problem)) {
-      TF_PAIRWISE_RETURN_IF_ERROR(
-          (*match)("embeddings", inputs(kQueries), "nd"));
-      TF_PAIRWISE_RETURN_IF_ERROR((*match)("labels", inputs(kLabels), "n|n1"));
-    } else {
-      TF_PAIRWISE_RETURN_IF_ERROR((*match)("queries", inputs(kQueries), "nd"));
-      TF_PAIRWISE_RETURN_IF_ERROR((*match)("keys", inputs(kKeys), "nd"));
-    }
-    if (IsSigmoid(problem)) {
-      TF_PAIRWISE_RETURN_IF_ERROR((*match)("scale", inputs(kScale), ""));
-      return (*match)("bias", inputs(kBias), "");
-    }
-    return (*match)("temperature", inputs(kTemperature), "");
-  }
-
-  static absl::Status Bind(OpKernelContext* context, const ShapeMatcher& match,
-                           Problem* problem, Arrays* arrays) {
-    problem->n = match['n'];
-    problem->d = match['d'];
-    arrays->queries = Data(context->input(kQueries));
-    if (IsLabelled(*problem)) {
-      arrays->labels = context->input(kLabels).flat<int64_t>().data();
-    } else {
-      arrays->keys = Data(context->input(kKeys));
-    }
-    if (IsSigmoid(*problem)) {
-      arrays->scale = Data(context->input(kScale));
-      arrays->bias = Data(context->input(kBias));
-      return absl::OkStatus();
-    }
-    arrays->temperature = Data(context->input(kTemperature));
-    return absl::OkStatus();
-  }
-
-  static bool HasGradient(const Problem& problem, int i) {
-    switch (kPoints[i]) {
-      case kQueries:
-        return true;
-      case kKeys:
-        return !IsLabelled(problem);
-      case kTemperature:
-        return !IsSigmoid(problem);
-      default:
-        return IsSigmoid(problem);
-    }
-  }
-
-  static void SetGradient(Arrays* arrays, int i, void* gradient) {
-    switch (kPoints[i]) {
-      case kQueries:
-        arrays->queries_grad = gradient;
-        break;
-      case kKeys:
-        arrays->keys_grad = gradient;
-        break;
-      case kTemperature:
-        arrays->temperature_grad = gradient;
-        break;
-      case kScale:
-        arrays->scale_grad = gradient;
-        break;
-      default:
-        arrays->bias_grad = gradient;
-    }
-  }
-
-  static int64_t ScratchBytes(const Problem& problem, bool with_gradient,
-                              int workers) {
-    return SoftmaxLossScratchBytes(problem, with_gradient, workers);
-  }
-
-  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
-                    const ParallelFor& parallel) {
-    return SoftmaxLossCpu(problem, arrays, scratch, parallel);
-  }
-};
-
-// ---- registration ----
 
 #define TF_PAIRWISE_ATTR_BATCH_REDUCTION \
   "reduction: {'none', 'sum', 'mean', 'mean_nonzero', 'balanced_mean'}"
@@ -279,7 +80,8 @@ REGISTER_OP("TfPairwise>BatchContrastiveLoss")
     .Input("sample_weight: Acc")
     .Output("loss: Acc")
     .Output("embeddings_grad: Acc")
-    .Output("refs_grad: Acc") TF_PAIRWISE_BATCH_CONTRASTIVE_ATTRS
+    .Output("refs_grad: Acc")
+    .Output("counted: double") TF_PAIRWISE_BATCH_CONTRASTIVE_ATTRS
     .Attr("with_gradient: bool")
     .SetShapeFn(LossShape<BatchContrastiveFamily>)
     .Doc(R"doc(
@@ -299,6 +101,7 @@ embeddings_grad: The gradient of the loss in its own type, or [0] without
   `with_gradient`.
 refs_grad: So for ref_embeddings; [0] with `self` too, where embeddings_grad is
   the whole gradient.
+counted: [], what a mean divides by.
 reduction: balanced_mean is the mean over similar pairs plus the mean over
   dissimilar pairs, each over those with loss > 0.
 margin: A double as text, because attributes of type float are float32 and would
@@ -391,21 +194,14 @@ cached: The loss op made the gradient, and has only to be scaled here.
 keys_grad: [0], as all that follow, for what the kind does not read.
 )doc");
 
-#define TF_PAIRWISE_REGISTER_CPU(name, ...) \
-  REGISTER_KERNEL_BUILDER(                  \
-      Name("TfPairwise>" name).Device(tensorflow::DEVICE_CPU), __VA_ARGS__)
-
-TF_PAIRWISE_REGISTER_CPU("ContrastiveLoss",
-                         LossOp<ContrastiveFamily, CpuDevice>);
-TF_PAIRWISE_REGISTER_CPU("ContrastiveLossGrad",
-                         LossGradOp<ContrastiveFamily, CpuDevice>);
+TF_PAIRWISE_REGISTER_CPU("ContrastiveLoss", LossOp<ContrastiveFamily>);
+TF_PAIRWISE_REGISTER_CPU("ContrastiveLossGrad", LossGradOp<ContrastiveFamily>);
 TF_PAIRWISE_REGISTER_CPU("BatchContrastiveLoss",
-                         LossOp<BatchContrastiveFamily, CpuDevice>);
+                         LossOp<BatchContrastiveFamily>);
 TF_PAIRWISE_REGISTER_CPU("BatchContrastiveLossGrad",
-                         LossGradOp<BatchContrastiveFamily, CpuDevice>);
-TF_PAIRWISE_REGISTER_CPU("SoftmaxLoss", LossOp<SoftmaxFamily, CpuDevice>);
-TF_PAIRWISE_REGISTER_CPU("SoftmaxLossGrad",
-                         LossGradOp<SoftmaxFamily, CpuDevice>);
+                         LossGradOp<BatchContrastiveFamily>);
+TF_PAIRWISE_REGISTER_CPU("SoftmaxLoss", LossOp<SoftmaxFamily>);
+TF_PAIRWISE_REGISTER_CPU("SoftmaxLossGrad", LossGradOp<SoftmaxFamily>);
 
 }  // namespace
 }  // namespace tf_pairwise

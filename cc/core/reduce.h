@@ -24,22 +24,32 @@ struct LossSums {
   }
 };
 
+// What a mean divides by.
+inline double DivisorOf(Reduction reduction, const LossSums& sums) {
+  return reduction == Reduction::kMeanNonzero ? sums.nonzero : sums.counted;
+}
+
 // What a reduced loss is multiplied by: 1, or one over the mean's divisor, or 0
 // where there is nothing to count, so that loss and gradient are 0 and not NaN.
 inline double ScaleOf(Reduction reduction, const LossSums& sums) {
-  double divisor = 1;
-  if (reduction == Reduction::kMean) divisor = sums.counted;
-  if (reduction == Reduction::kMeanNonzero) divisor = sums.nonzero;
+  if (reduction != Reduction::kMean && reduction != Reduction::kMeanNonzero) {
+    return 1;
+  }
+  const double divisor = DivisorOf(reduction, sums);
   return divisor == 0 ? 0 : 1 / divisor;
 }
 
-// Writes one value of the compute type of `dtype`.
-inline void StoreLoss(DType dtype, double value, void* loss) {
+// Writes value i of an array of the compute type of `dtype`.
+inline void StoreCompute(DType dtype, double value, void* array, int64_t i) {
   if (dtype == DType::kFloat64) {
-    *static_cast<double*>(loss) = value;
+    static_cast<double*>(array)[i] = value;
   } else {
-    *static_cast<float*>(loss) = static_cast<float>(value);
+    static_cast<float*>(array)[i] = static_cast<float>(value);
   }
+}
+
+inline void StoreLoss(DType dtype, double value, void* loss) {
+  StoreCompute(dtype, value, loss, 0);
 }
 
 // Value i of an array of the compute type of `dtype`; 1 for a null array.

@@ -1,168 +1,12 @@
-#include <string>
+#include "ranking/ranking_op.h"
 
-#include "adapters/loss_op.h"
 #include "adapters/tensorflow.h"
-#include "ranking/ranking.h"
 #include "tensorflow/core/framework/op.h"
 
-// TensorFlow's ops of the ranking family. What a loss op does around its kernel
-// is in adapters/loss_op.h; here is what is the family's own.
+// TensorFlow's ops of the ranking family.
 
 namespace tf_pairwise {
 namespace {
-
-// ---- explicit pairs ----
-
-struct PairwiseRankingFamily {
-  using Problem = PairwiseRankingLoss;
-  using Arrays = PairwiseRankingArrays;
-  static constexpr int kPoints[] = {0, 1};
-  static constexpr int kInputs = 3;
-  static constexpr int kWeight = 2;
-
-  template <typename Context>
-  static absl::Status ReadAttributes(Context* context, Problem* problem) {
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadName(context, "kind", ParseRankingTerm, &problem->term));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadMargin(context, "margin", &problem->margin));
-    return ReadMargin(context, "temperature", &problem->temperature);
-  }
-
-  template <typename Inputs>
-  static Status MatchShapes(const Problem&, const Inputs& inputs,
-                            ShapeMatcher* match) {
-    TF_PAIRWISE_RETURN_IF_ERROR((*match)("scores_pos", inputs(0), "..."));
-    return (*match)("scores_neg", inputs(1), "...");
-  }
-
-  static absl::Status Bind(OpKernelContext* context, const ShapeMatcher& match,
-                           Problem* problem, Arrays* arrays) {
-    problem->n = match.batch();
-    arrays->positive = Data(context->input(0));
-    arrays->negative = Data(context->input(1));
-    return absl::OkStatus();
-  }
-
-  static bool HasGradient(const Problem&, int) { return true; }
-
-  static void SetGradient(Arrays* arrays, int i, void* gradient) {
-    (i == 0 ? arrays->positive_grad : arrays->negative_grad) = gradient;
-  }
-
-  static int64_t ScratchBytes(const Problem& problem, bool, int) {
-    return PairwiseRankingLossScratchBytes(problem);
-  }
-
-  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
-                    const ParallelFor& parallel) {
-    return PairwiseRankingLossCpu(problem, arrays, scratch, parallel);
-  }
-};
-
-// ---- all pairs of a list ----
-
-struct ListRankingFamily {
-  using Problem = ListRankingLoss;
-  using Arrays = ListRankingArrays;
-  enum { kScores, kRelevance, kRowSplits, kMask, kWeight, kInputs };
-  static constexpr int kPoints[] = {kScores};
-
-  template <typename Context>
-  static absl::Status ReadAttributes(Context* context, Problem* problem) {
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadName(context, "kind", ParseRankingTerm, &problem->term));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(ReadName(
-        context, "lambda_weight", ParseLambdaWeight, &problem->lambda));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadMargin(context, "margin", &problem->margin));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadMargin(context, "temperature", &problem->temperature));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(context->GetAttr("topn", &problem->topn));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        context->GetAttr("masked", &problem->masked));
-    return context->GetAttr("ragged", &problem->ragged);
-  }
-
-  // Dense lists are [b, l], ragged ones [n] with the splits [k].
-  template <typename Inputs>
-  static Status MatchShapes(const Problem& problem, const Inputs& inputs,
-                            ShapeMatcher* match) {
-    const char* items = ItemsPattern(problem);
-    TF_PAIRWISE_RETURN_IF_ERROR((*match)("scores", inputs(kScores), items));
-    TF_PAIRWISE_RETURN_IF_ERROR(
-        (*match)("relevance", inputs(kRelevance), items));
-    if (problem.masked) {
-      TF_PAIRWISE_RETURN_IF_ERROR((*match)("mask", inputs(kMask), items));
-    }
-    if (!problem.ragged) return Ok();
-    const Shape splits = inputs(kRowSplits);
-    TF_PAIRWISE_RETURN_IF_ERROR((*match)("row_splits", splits, "k"));
-    if (splits.known_rank && splits.sizes[0] == 0) {
-      return InvalidArgument("row_splits: got shape [0], expected 1 or more");
-    }
-    return Ok();
-  }
-
-  static const char* ItemsPattern(const Problem& problem) {
-    return problem.ragged ? "n" : "bl";
-  }
-
-  static absl::Status Bind(OpKernelContext* context, const ShapeMatcher& match,
-                           Problem* problem, Arrays* arrays) {
-    problem->items = context->input(kScores).NumElements();
-    if (problem->ragged) {
-      problem->lists = match['k'] - 1;
-      problem->row_splits = context->input(kRowSplits).flat<int64_t>().data();
-    } else {
-      problem->lists = match['b'];
-      problem->list_size = match['l'];
-    }
-    arrays->scores = Data(context->input(kScores));
-    arrays->relevance = context->input(kRelevance).flat<double>().data();
-    if (problem->masked) {
-      arrays->mask = context->input(kMask).flat<bool>().data();
-    }
-    return absl::OkStatus();
-  }
-
-  static bool HasGradient(const Problem&, int) { return true; }
-
-  static void SetGradient(Arrays* arrays, int, void* gradient) {
-    arrays->scores_grad = gradient;
-  }
-
-  static int64_t ScratchBytes(const Problem& problem, bool, int workers) {
-    return ListRankingLossScratchBytes(problem, workers);
-  }
-
-  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
-                    const ParallelFor& parallel) {
-    return ListRankingLossCpu(problem, arrays, scratch, parallel);
-  }
-};
-
-}  // namespace
-
-// The losses and weights of explicit pairs have the pairs' shape, those of
-// lists the items'.
-inline const char* LossPattern(const PairwiseRankingLoss& problem) {
-  return problem.reduction == Reduction::kNone ? "..." : "";
-}
-inline const char* LossPattern(const ListRankingLoss& problem) {
-  return problem.reduction == Reduction::kNone
-             ? ListRankingFamily::ItemsPattern(problem)
-             : "";
-}
-inline const char* WeightPattern(const PairwiseRankingLoss&) { return "..."; }
-inline const char* WeightName(const ListRankingLoss&) { return "item_weight"; }
-inline const char* WeightPattern(const ListRankingLoss& problem) {
-  return ListRankingFamily::ItemsPattern(problem);
-}
-
-namespace {
-
-// ---- registration ----
 
 #define TF_PAIRWISE_RANKING_ATTRS(losses, reductions) \
   .Attr(TF_PAIRWISE_ATTR_T)                           \
@@ -272,18 +116,11 @@ upstream: The loss's shape.
 cached: The loss op made the gradient, and has only to be scaled here.
 )doc");
 
-#define TF_PAIRWISE_REGISTER_CPU(name, ...) \
-  REGISTER_KERNEL_BUILDER(                  \
-      Name("TfPairwise>" name).Device(tensorflow::DEVICE_CPU), __VA_ARGS__)
-
-TF_PAIRWISE_REGISTER_CPU("PairwiseRankingLoss",
-                         LossOp<PairwiseRankingFamily, CpuDevice>);
+TF_PAIRWISE_REGISTER_CPU("PairwiseRankingLoss", LossOp<PairwiseRankingFamily>);
 TF_PAIRWISE_REGISTER_CPU("PairwiseRankingLossGrad",
-                         LossGradOp<PairwiseRankingFamily, CpuDevice>);
-TF_PAIRWISE_REGISTER_CPU("ListRankingLoss",
-                         LossOp<ListRankingFamily, CpuDevice>);
-TF_PAIRWISE_REGISTER_CPU("ListRankingLossGrad",
-                         LossGradOp<ListRankingFamily, CpuDevice>);
+                         LossGradOp<PairwiseRankingFamily>);
+TF_PAIRWISE_REGISTER_CPU("ListRankingLoss", LossOp<ListRankingFamily>);
+TF_PAIRWISE_REGISTER_CPU("ListRankingLossGrad", LossGradOp<ListRankingFamily>);
 
 }  // namespace
 }  // namespace tf_pairwise

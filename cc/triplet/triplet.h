@@ -110,6 +110,9 @@ struct BatchTripletArrays {
   // weights by its upstream gradient.
   void* anchors_grad = nullptr;  // [n, d]
   void* refs_grad = nullptr;     // [m, d]
+  // What the mean divides by: the weights of what it counts, for kMeanNonzero
+  // of those with loss > 0.
+  double* counted = nullptr;  // one value
 };
 
 TF_PAIRWISE_EXPORT Status Check(const BatchTripletLoss& problem);

@@ -1149,6 +1149,9 @@ void RunBatch(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
     total.Add({plan.sums[i], plan.counted[i], plan.nonzero[i]});
   }
   const double scale = ScaleOf(problem.reduction, total);
+  if (arrays.counted != nullptr) {
+    *arrays.counted = DivisorOf(problem.reduction, total);
+  }
   if (arrays.loss != nullptr) {
     if (problem.reduction == Reduction::kNone) {
       for (int64_t i = 0; i < n; ++i) {

@@ -1,148 +1,12 @@
-#include <string>
+#include "triplet/triplet_op.h"
 
-#include "adapters/batch_op.h"
-#include "adapters/loss_op.h"
 #include "adapters/tensorflow.h"
 #include "tensorflow/core/framework/op.h"
-#include "triplet/triplet.h"
 
-// TensorFlow's ops of the triplet family. What a loss op does around its
-// kernel is in adapters/loss_op.h; here is what is the family's own.
+// TensorFlow's ops of the triplet family.
 
 namespace tf_pairwise {
 namespace {
-
-// ---- explicit triplets ----
-
-struct TripletFamily {
-  using Problem = TripletLoss;
-  using Arrays = TripletArrays;
-  static constexpr int kPoints[] = {0, 1, 2};
-  static constexpr int kInputs = 4;
-  static constexpr int kWeight = 3;
-
-  template <typename Context>
-  static absl::Status ReadAttributes(Context* context, Problem* problem) {
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadName(context, "metric", ParseMetric, &problem->metric));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadMargin(context, "margin", &problem->margin, &problem->soft));
-    return context->GetAttr("swap", &problem->swap);
-  }
-
-  template <typename Inputs>
-  static Status MatchShapes(const Problem&, const Inputs& inputs,
-                            ShapeMatcher* match) {
-    TF_PAIRWISE_RETURN_IF_ERROR((*match)("anchors", inputs(0), "nd"));
-    TF_PAIRWISE_RETURN_IF_ERROR((*match)("positives", inputs(1), "nd"));
-    return (*match)("negatives", inputs(2), "nd");
-  }
-
-  static absl::Status Bind(OpKernelContext* context, const ShapeMatcher& match,
-                           Problem* problem, Arrays* arrays) {
-    problem->n = match['n'];
-    problem->d = match['d'];
-    arrays->anchors = Data(context->input(0));
-    arrays->positives = Data(context->input(1));
-    arrays->negatives = Data(context->input(2));
-    return absl::OkStatus();
-  }
-
-  static bool HasGradient(const Problem&, int) { return true; }
-
-  static void SetGradient(Arrays* arrays, int i, void* gradient) {
-    (i == 0   ? arrays->anchors_grad
-     : i == 1 ? arrays->positives_grad
-              : arrays->negatives_grad) = gradient;
-  }
-
-  static int64_t ScratchBytes(const Problem& problem, bool, int workers) {
-    return TripletLossScratchBytes(problem, workers);
-  }
-
-  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
-                    const ParallelFor& parallel) {
-    return TripletLossCpu(problem, arrays, scratch, parallel);
-  }
-};
-
-// ---- the triplets of a labelled batch ----
-
-struct BatchTripletFamily : BatchFamily<BatchTripletLoss, BatchTripletArrays> {
-  template <typename Context>
-  static absl::Status ReadAttributes(Context* context, Problem* problem) {
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadName(context, "metric", ParseMetric, &problem->metric));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadMargin(context, "margin", &problem->margin, &problem->soft));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(context->GetAttr("self", &problem->self));
-    return ReadName(context, "mining", ParseMining, &problem->mining);
-  }
-
-  static int64_t ScratchBytes(const Problem& problem, bool with_gradient,
-                              int workers) {
-    return BatchTripletLossScratchBytes(problem, with_gradient, workers);
-  }
-
-  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
-                    const ParallelFor& parallel) {
-    return BatchTripletLossCpu(problem, arrays, scratch, parallel);
-  }
-};
-
-// ---- the indices of the mined triplets ----
-
-class MineTripletsOp : public tensorflow::OpKernel {
- public:
-  explicit MineTripletsOp(OpKernelConstruction* construction)
-      : OpKernel(construction) {
-    OP_REQUIRES_OK(construction,
-                   ReadProblem<BatchTripletFamily>(construction, &problem_));
-  }
-
-  void Compute(OpKernelContext* context) override {
-    ShapeMatcher match;
-    BatchTripletLoss problem = problem_;
-    BatchTripletArrays arrays;
-    OP_REQUIRES_OK(context, ToAbsl(BatchTripletFamily::MatchShapes(
-                                problem, KernelInputs{context}, &match)));
-    OP_REQUIRES_OK(context,
-                   BatchTripletFamily::Bind(context, match, &problem, &arrays));
-    OP_REQUIRES_OK(context, ToAbsl(Check(problem)));
-
-    const CpuDevice device(context);
-    Tensor holder;
-    void* scratch = nullptr;
-    OP_REQUIRES_OK(context, AllocateScratch(context,
-                                            MineTripletsScratchBytes(
-                                                problem, device.workers()),
-                                            &holder, &scratch));
-    Output output{context, absl::OkStatus()};
-    const TripletSink sink{Output::Allocate, &output};
-    const Status mined =
-        MineTripletsCpu(problem, arrays, sink, scratch, device.launcher());
-    OP_REQUIRES_OK(context, output.status);
-    OP_REQUIRES_OK(context, ToAbsl(mined));
-  }
-
- private:
-  struct Output {
-    OpKernelContext* context;
-    absl::Status status;
-
-    static int64_t* Allocate(void* output, int64_t count) {
-      auto* self = static_cast<Output*>(output);
-      Tensor* triplets;
-      self->status = tf_pairwise::Allocate(self->context, 0,
-                                           Shape{true, {count, 3}}, &triplets);
-      return self->status.ok() ? triplets->flat<int64_t>().data() : nullptr;
-    }
-  };
-
-  BatchTripletLoss problem_;
-};
-
-// ---- registration ----
 
 #define TF_PAIRWISE_ATTR_MINING \
   "mining: {'all', 'hard', 'semi_hard', 'semi_hard_all', 'hard_all'}"
@@ -205,7 +69,8 @@ REGISTER_OP("TfPairwise>BatchTripletLoss")
     .Input("sample_weight: Acc")
     .Output("loss: Acc")
     .Output("embeddings_grad: Acc")
-    .Output("refs_grad: Acc") TF_PAIRWISE_LOSS_ATTRS
+    .Output("refs_grad: Acc")
+    .Output("counted: double") TF_PAIRWISE_LOSS_ATTRS
     .Attr(TF_PAIRWISE_ATTR_MINING)
     .Attr("self: bool")
     .Attr("with_gradient: bool")
@@ -226,6 +91,7 @@ embeddings_grad: The gradient of the loss in its own type, or [0] without
   `with_gradient`.
 refs_grad: So for ref_embeddings; [0] with `self` too, where embeddings_grad is
   the whole gradient.
+counted: [], what a mean divides by.
 margin: A double as text, because attributes of type float are float32 and would
   round it; or "soft" for softplus(D(a, p) - D(a, n)).
 weighted: Whether sample_weight is there.
@@ -285,17 +151,11 @@ triplets: [t, 3]: indices of the anchor, of the positive and of the negative
   among the references, in lexicographic order.
 )doc");
 
-#define TF_PAIRWISE_REGISTER_CPU(name, ...) \
-  REGISTER_KERNEL_BUILDER(                  \
-      Name("TfPairwise>" name).Device(tensorflow::DEVICE_CPU), __VA_ARGS__)
-
-TF_PAIRWISE_REGISTER_CPU("TripletLoss", LossOp<TripletFamily, CpuDevice>);
-TF_PAIRWISE_REGISTER_CPU("TripletLossGrad",
-                         LossGradOp<TripletFamily, CpuDevice>);
-TF_PAIRWISE_REGISTER_CPU("BatchTripletLoss",
-                         LossOp<BatchTripletFamily, CpuDevice>);
+TF_PAIRWISE_REGISTER_CPU("TripletLoss", LossOp<TripletFamily>);
+TF_PAIRWISE_REGISTER_CPU("TripletLossGrad", LossGradOp<TripletFamily>);
+TF_PAIRWISE_REGISTER_CPU("BatchTripletLoss", LossOp<BatchTripletFamily>);
 TF_PAIRWISE_REGISTER_CPU("BatchTripletLossGrad",
-                         LossGradOp<BatchTripletFamily, CpuDevice>);
+                         LossGradOp<BatchTripletFamily>);
 TF_PAIRWISE_REGISTER_CPU("MineTriplets", MineTripletsOp);
 
 }  // namespace

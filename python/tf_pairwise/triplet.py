@@ -235,7 +235,7 @@ def _batch_triplet_loss_grad(op, upstream, *_):
     embeddings_grad, refs_grad = ops.tf_pairwise_batch_triplet_loss_grad(
         *op.inputs,
         upstream,
-        *op.outputs[1:],
+        *op.outputs[1:3],
         op.get_attr("metric"),
         op.get_attr("reduction"),
         op.get_attr("margin"),

@@ -1,0 +1,210 @@
+#ifndef TF_PAIRWISE_CONTRASTIVE_CONTRASTIVE_OP_H_
+#define TF_PAIRWISE_CONTRASTIVE_CONTRASTIVE_OP_H_
+
+#include <cstdint>
+
+#include "adapters/batch_op.h"
+#include "adapters/call.h"
+#include "adapters/loss_op.h"
+#include "contrastive/contrastive.h"
+
+// What the ops of the contrastive family do in every binding. What a loss op
+// does around its kernel is in adapters/loss_op.h; here is what is the family's
+// own.
+
+namespace tf_pairwise {
+
+// A soft-max loss is always a scalar.
+inline const char* LossPattern(const SoftmaxLoss&) { return ""; }
+
+// ---- explicit pairs ----
+
+struct ContrastiveFamily {
+  using Problem = ContrastiveLoss;
+  using Arrays = ContrastiveArrays;
+  enum { kX1, kX2, kLabels, kWeight, kInputs };
+  static constexpr int kPoints[] = {kX1, kX2};
+
+  template <typename Context>
+  static absl::Status ReadAttributes(Context* context, Problem* problem) {
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadName(context, "metric", ParseMetric, &problem->metric));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadMargin(context, "margin", &problem->margin));
+    return context->GetAttr("similar_label", &problem->similar_label);
+  }
+
+  template <typename Inputs>
+  static Status MatchShapes(const Problem&, const Inputs& inputs,
+                            ShapeMatcher* match) {
+    TF_PAIRWISE_RETURN_IF_ERROR((*match)("x1", inputs(kX1), "nd"));
+    TF_PAIRWISE_RETURN_IF_ERROR((*match)("x2", inputs(kX2), "nd"));
+    return (*match)("labels", inputs(kLabels), "n|n1");
+  }
+
+  template <typename Call>
+  static void Bind(const Call& call, const ShapeMatcher& match,
+                   Problem* problem, Arrays* arrays) {
+    problem->n = match['n'];
+    problem->d = match['d'];
+    arrays->x1 = call.input(kX1);
+    arrays->x2 = call.input(kX2);
+    arrays->labels = In<int64_t>(call, kLabels);
+  }
+
+  static bool HasGradient(const Problem&, int) { return true; }
+
+  static void SetGradient(Arrays* arrays, int i, void* gradient) {
+    (i == 0 ? arrays->x1_grad : arrays->x2_grad) = gradient;
+  }
+
+  static int64_t ScratchBytes(const Problem& problem, bool, int workers) {
+    return ContrastiveLossScratchBytes(problem, workers);
+  }
+
+  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
+                    const ParallelFor& parallel) {
+    return ContrastiveLossCpu(problem, arrays, scratch, parallel);
+  }
+};
+
+// ---- all pairs of a labelled batch ----
+
+struct BatchContrastiveFamily
+    : BatchFamily<BatchContrastiveLoss, BatchContrastiveArrays> {
+  template <typename Context>
+  static absl::Status ReadAttributes(Context* context, Problem* problem) {
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadName(context, "metric", ParseMetric, &problem->metric));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadMargin(context, "margin", &problem->margin));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadMargin(context, "positive_margin", &problem->positive_margin));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        context->GetAttr("squared", &problem->squared));
+    return context->GetAttr("self", &problem->self);
+  }
+
+  static int64_t ScratchBytes(const Problem& problem, bool with_gradient,
+                              int workers) {
+    return BatchContrastiveLossScratchBytes(problem, with_gradient, workers);
+  }
+
+  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
+                    const ParallelFor& parallel) {
+    return BatchContrastiveLossCpu(problem, arrays, scratch, parallel);
+  }
+};
+
+// ---- losses over the dot products of a batch ----
+
+// One op for all of them. Inputs that a kind does not read are passed all the
+// same, and have no gradient.
+struct SoftmaxFamily {
+  using Problem = SoftmaxLoss;
+  using Arrays = SoftmaxArrays;
+  enum { kQueries, kKeys, kLabels, kTemperature, kScale, kBias, kInputs };
+  static constexpr int kPoints[] = {kQueries, kKeys, kTemperature, kScale,
+                                    kBias};
+  static constexpr int kWeight = kNoWeight;
+
+  static bool IsLabelled(const Problem& problem) {
+    return problem.kind == SoftmaxKind::kSupervised ||
+           problem.kind == SoftmaxKind::kNtXent;
+  }
+
+  static bool IsSigmoid(const Problem& problem) {
+    return problem.kind == SoftmaxKind::kSigmoid;
+  }
+
+  template <typename Context>
+  static absl::Status ReadAttributes(Context* context, Problem* problem) {
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadName(context, "kind", ParseSoftmaxKind, &problem->kind));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        context->GetAttr("normalize", &problem->normalize));
+    return context->GetAttr("symmetric", &problem->symmetric);
+  }
+
+  template <typename Inputs>
+  static Status MatchShapes(const Problem& problem, const Inputs& inputs,
+                            ShapeMatcher* match) {
+    if (IsLabelled(problem)) {
+      TF_PAIRWISE_RETURN_IF_ERROR(
+          (*match)("embeddings", inputs(kQueries), "nd"));
+      TF_PAIRWISE_RETURN_IF_ERROR((*match)("labels", inputs(kLabels), "n|n1"));
+    } else {
+      TF_PAIRWISE_RETURN_IF_ERROR((*match)("queries", inputs(kQueries), "nd"));
+      TF_PAIRWISE_RETURN_IF_ERROR((*match)("keys", inputs(kKeys), "nd"));
+    }
+    if (IsSigmoid(problem)) {
+      TF_PAIRWISE_RETURN_IF_ERROR((*match)("scale", inputs(kScale), ""));
+      return (*match)("bias", inputs(kBias), "");
+    }
+    return (*match)("temperature", inputs(kTemperature), "");
+  }
+
+  template <typename Call>
+  static void Bind(const Call& call, const ShapeMatcher& match,
+                   Problem* problem, Arrays* arrays) {
+    problem->n = match['n'];
+    problem->d = match['d'];
+    arrays->queries = call.input(kQueries);
+    if (IsLabelled(*problem)) {
+      arrays->labels = In<int64_t>(call, kLabels);
+    } else {
+      arrays->keys = call.input(kKeys);
+    }
+    if (IsSigmoid(*problem)) {
+      arrays->scale = call.input(kScale);
+      arrays->bias = call.input(kBias);
+    }
+    arrays->temperature = call.input(kTemperature);
+  }
+
+  static bool HasGradient(const Problem& problem, int i) {
+    switch (kPoints[i]) {
+      case kQueries:
+        return true;
+      case kKeys:
+        return !IsLabelled(problem);
+      case kTemperature:
+        return !IsSigmoid(problem);
+      default:
+        return IsSigmoid(problem);
+    }
+  }
+
+  static void SetGradient(Arrays* arrays, int i, void* gradient) {
+    switch (kPoints[i]) {
+      case kQueries:
+        arrays->queries_grad = gradient;
+        break;
+      case kKeys:
+        arrays->keys_grad = gradient;
+        break;
+      case kTemperature:
+        arrays->temperature_grad = gradient;
+        break;
+      case kScale:
+        arrays->scale_grad = gradient;
+        break;
+      default:
+        arrays->bias_grad = gradient;
+    }
+  }
+
+  static int64_t ScratchBytes(const Problem& problem, bool with_gradient,
+                              int workers) {
+    return SoftmaxLossScratchBytes(problem, with_gradient, workers);
+  }
+
+  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
+                    const ParallelFor& parallel) {
+    return SoftmaxLossCpu(problem, arrays, scratch, parallel);
+  }
+};
+
+}  // namespace tf_pairwise
+
+#endif  // TF_PAIRWISE_CONTRASTIVE_CONTRASTIVE_OP_H_

@@ -1,0 +1,87 @@
+#ifndef TF_PAIRWISE_NEIGHBORS_NEIGHBORS_OP_H_
+#define TF_PAIRWISE_NEIGHBORS_NEIGHBORS_OP_H_
+
+#include "adapters/call.h"
+#include "adapters/tensorflow.h"
+#include "neighbors/neighbors.h"
+
+// What the op of the neighbors family does in every binding.
+
+namespace tf_pairwise {
+
+class NearestNeighborsOp {
+ public:
+  enum { kQueries, kKeys, kQueryLabels, kKeyLabels };
+
+  template <typename Context>
+  absl::Status Read(Context* context) {
+    return ReadAttributes(context, &problem_);
+  }
+
+  // Of a graph that is traced as well: the shape function reads them, too.
+  template <typename Context>
+  static absl::Status ReadAttributes(Context* context,
+                                     NearestNeighbors* problem) {
+    tensorflow::DataType type;
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(context->GetAttr("T", &type));
+    problem->dtype = ToDType(type);
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadName(context, "metric", ParseMetric, &problem->metric));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadName(context, "only", ParseOnly, &problem->only));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(context->GetAttr("self", &problem->self));
+    return context->GetAttr("k", &problem->k);
+  }
+
+  // With `self`, keys are the queries again: m is n.
+  template <typename Inputs>
+  static Status MatchShapes(const NearestNeighbors& problem,
+                            const Inputs& inputs, ShapeMatcher* match) {
+    TF_PAIRWISE_RETURN_IF_ERROR((*match)("queries", inputs(kQueries), "nd"));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        (*match)("keys", inputs(kKeys), problem.self ? "nd" : "md"));
+    if (problem.only == Only::kAny) return Ok();
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        (*match)("query_labels", inputs(kQueryLabels), "n|n1"));
+    return (*match)("key_labels", inputs(kKeyLabels),
+                    problem.self ? "n|n1" : "m|m1");
+  }
+
+  static Shape Neighbors(const ShapeMatcher& match, int64_t k) {
+    return Shape{true, {match['n'], k}};
+  }
+
+  template <typename Call>
+  absl::Status Run(Call& call) const {
+    ShapeMatcher match;
+    NearestNeighbors problem = problem_;
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ToAbsl(MatchShapes(problem, InputsOf(call), &match)));
+    problem.n = match['n'];
+    problem.m = problem.self ? problem.n : match['m'];
+    problem.d = match['d'];
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(ToAbsl(Check(problem)));
+
+    NearestNeighborsArrays arrays;
+    arrays.queries = call.input(kQueries);
+    arrays.keys = call.input(kKeys);
+    arrays.query_labels = In<int64_t>(call, kQueryLabels);
+    arrays.key_labels = In<int64_t>(call, kKeyLabels);
+    const Shape shape = Neighbors(match, problem.k);
+    void *indices = nullptr, *scratch = nullptr;
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Output(0, shape, &arrays.distances));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Output(1, shape, &indices));
+    arrays.indices = static_cast<int64_t*>(indices);
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Scratch(
+        NearestNeighborsScratchBytes(problem, call.workers()), &scratch));
+    return ToAbsl(
+        NearestNeighborsCpu(problem, arrays, scratch, call.launcher()));
+  }
+
+ private:
+  NearestNeighbors problem_;
+};
+
+}  // namespace tf_pairwise
+
+#endif  // TF_PAIRWISE_NEIGHBORS_NEIGHBORS_OP_H_

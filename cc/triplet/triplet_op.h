@@ -1,0 +1,142 @@
+#ifndef TF_PAIRWISE_TRIPLET_TRIPLET_OP_H_
+#define TF_PAIRWISE_TRIPLET_TRIPLET_OP_H_
+
+#include <cstdint>
+
+#include "adapters/batch_op.h"
+#include "adapters/call.h"
+#include "adapters/loss_op.h"
+#include "triplet/triplet.h"
+
+// What the ops of the triplet family do in every binding. What a loss op does
+// around its kernel is in adapters/loss_op.h; here is what is the family's own.
+
+namespace tf_pairwise {
+
+// ---- explicit triplets ----
+
+struct TripletFamily {
+  using Problem = TripletLoss;
+  using Arrays = TripletArrays;
+  static constexpr int kPoints[] = {0, 1, 2};
+  static constexpr int kInputs = 4;
+  static constexpr int kWeight = 3;
+
+  template <typename Context>
+  static absl::Status ReadAttributes(Context* context, Problem* problem) {
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadName(context, "metric", ParseMetric, &problem->metric));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadMargin(context, "margin", &problem->margin, &problem->soft));
+    return context->GetAttr("swap", &problem->swap);
+  }
+
+  template <typename Inputs>
+  static Status MatchShapes(const Problem&, const Inputs& inputs,
+                            ShapeMatcher* match) {
+    TF_PAIRWISE_RETURN_IF_ERROR((*match)("anchors", inputs(0), "nd"));
+    TF_PAIRWISE_RETURN_IF_ERROR((*match)("positives", inputs(1), "nd"));
+    return (*match)("negatives", inputs(2), "nd");
+  }
+
+  template <typename Call>
+  static void Bind(const Call& call, const ShapeMatcher& match,
+                   Problem* problem, Arrays* arrays) {
+    problem->n = match['n'];
+    problem->d = match['d'];
+    arrays->anchors = call.input(0);
+    arrays->positives = call.input(1);
+    arrays->negatives = call.input(2);
+  }
+
+  static bool HasGradient(const Problem&, int) { return true; }
+
+  static void SetGradient(Arrays* arrays, int i, void* gradient) {
+    (i == 0   ? arrays->anchors_grad
+     : i == 1 ? arrays->positives_grad
+              : arrays->negatives_grad) = gradient;
+  }
+
+  static int64_t ScratchBytes(const Problem& problem, bool, int workers) {
+    return TripletLossScratchBytes(problem, workers);
+  }
+
+  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
+                    const ParallelFor& parallel) {
+    return TripletLossCpu(problem, arrays, scratch, parallel);
+  }
+};
+
+// ---- the triplets of a labelled batch ----
+
+struct BatchTripletFamily : BatchFamily<BatchTripletLoss, BatchTripletArrays> {
+  template <typename Context>
+  static absl::Status ReadAttributes(Context* context, Problem* problem) {
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadName(context, "metric", ParseMetric, &problem->metric));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        ReadMargin(context, "margin", &problem->margin, &problem->soft));
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(context->GetAttr("self", &problem->self));
+    return ReadName(context, "mining", ParseMining, &problem->mining);
+  }
+
+  static int64_t ScratchBytes(const Problem& problem, bool with_gradient,
+                              int workers) {
+    return BatchTripletLossScratchBytes(problem, with_gradient, workers);
+  }
+
+  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
+                    const ParallelFor& parallel) {
+    return BatchTripletLossCpu(problem, arrays, scratch, parallel);
+  }
+};
+
+// ---- the indices of the mined triplets ----
+
+class MineTripletsOp {
+ public:
+  template <typename Context>
+  absl::Status Read(Context* context) {
+    return ReadProblem<BatchTripletFamily>(context, &problem_);
+  }
+
+  template <typename Call>
+  absl::Status Run(Call& call) const {
+    ShapeMatcher match;
+    BatchTripletLoss problem = problem_;
+    BatchTripletArrays arrays;
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(ToAbsl(
+        BatchTripletFamily::MatchShapes(problem, InputsOf(call), &match)));
+    BatchTripletFamily::Bind(call, match, &problem, &arrays);
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(ToAbsl(Check(problem)));
+    void* scratch = nullptr;
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Scratch(
+        MineTripletsScratchBytes(problem, call.workers()), &scratch));
+    Found<Call> found{&call, absl::OkStatus()};
+    const TripletSink sink{Found<Call>::Allocate, &found};
+    const Status mined =
+        MineTripletsCpu(problem, arrays, sink, scratch, call.launcher());
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(found.status);
+    return ToAbsl(mined);
+  }
+
+ private:
+  template <typename Call>
+  struct Found {
+    Call* call;
+    absl::Status status;
+
+    static int64_t* Allocate(void* found, int64_t count) {
+      auto* self = static_cast<Found*>(found);
+      void* triplets = nullptr;
+      self->status = self->call->Output(0, Shape{true, {count, 3}}, &triplets);
+      return self->status.ok() ? static_cast<int64_t*>(triplets) : nullptr;
+    }
+  };
+
+  BatchTripletLoss problem_;
+};
+
+}  // namespace tf_pairwise
+
+#endif  // TF_PAIRWISE_TRIPLET_TRIPLET_OP_H_
