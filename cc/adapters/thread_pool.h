@@ -3,8 +3,6 @@
 
 #include <unistd.h>
 
-#include <algorithm>
-#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <list>
@@ -13,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "adapters/work.h"
 #include "core/parallel.h"
 
 namespace tf_pairwise {
@@ -85,24 +84,15 @@ class ThreadPool {
   };
 
   struct Job {
-    int64_t units = 0;
-    int64_t block = 1;  // units taken at a time
-    ParallelFor::Body body = nullptr;
-    void* argument = nullptr;
-    std::atomic<int64_t> next{0};
+    Job(int64_t units, double cost, int helpers, ParallelFor::Body body,
+        void* argument)
+        : work(units, cost, helpers, body, argument) {}
+
+    Work work;
     // Guarded by the pool's mutex.
-    int helpers_wanted = 0;
     int helpers_joined = 0;
     int helpers_working = 0;
     std::condition_variable done;
-
-    void Work(int worker) {
-      for (;;) {
-        const int64_t begin = next.fetch_add(block);
-        if (begin >= units) return;
-        body(argument, begin, std::min(begin + block, units), worker);
-      }
-    }
   };
 
   void Start(int helpers) {
@@ -118,25 +108,14 @@ class ThreadPool {
 
   void Run(int64_t units, double cost, int helpers, ParallelFor::Body body,
            void* argument) {
-    // Blocks that are worth the taking, yet enough of them to even out.
-    constexpr double kBlockCycles = 20000;
-    const int64_t even = units / (8 * (helpers + 1));
-    const int64_t worth =
-        static_cast<int64_t>(kBlockCycles / std::max(cost, 1.0));
-    Job job;
-    job.units = units;
-    job.block = std::max<int64_t>(1, std::max(even, worth));
-    job.body = body;
-    job.argument = argument;
-    job.helpers_wanted =
-        static_cast<int>(std::min<int64_t>(helpers, (units - 1) / job.block));
+    Job job(units, cost, helpers, body, argument);
     std::list<Job*>::iterator position;
     {
       std::lock_guard<std::mutex> lock(mutex_);
       position = jobs_.insert(jobs_.end(), &job);
     }
     work_.notify_all();
-    job.Work(0);
+    job.work.Do(0);
     std::unique_lock<std::mutex> lock(mutex_);
     jobs_.erase(position);
     job.done.wait(lock, [&job] { return job.helpers_working == 0; });
@@ -151,7 +130,7 @@ class ThreadPool {
       const int worker = ++job->helpers_joined;
       ++job->helpers_working;
       lock.unlock();
-      job->Work(worker);
+      job->work.Do(worker);
       lock.lock();
       if (--job->helpers_working == 0) job->done.notify_one();
     }
@@ -160,7 +139,7 @@ class ThreadPool {
   // A job that still takes helpers.
   Job* Open() {
     for (Job* job : jobs_) {
-      if (job->helpers_joined < job->helpers_wanted) return job;
+      if (job->helpers_joined < job->work.helpers_wanted()) return job;
     }
     return nullptr;
   }

@@ -1,0 +1,191 @@
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "adapters/tensorflow.h"
+#include "adapters/xla.h"
+#include "tensorflow/compiler/tf2xla/shape_util.h"
+#include "tensorflow/compiler/tf2xla/type_util.h"
+#include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
+#include "tensorflow/compiler/tf2xla/xla_op_registry.h"
+#include "tensorflow/core/framework/node_def.pb.h"
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/public/version.h"
+#include "xla/hlo/builder/xla_builder.h"
+#include "xla/layout_util.h"
+#include "xla/shape_util.h"
+
+// The lowering of every op: a custom call of its handler.
+
+namespace tf_pairwise {
+namespace {
+
+using tensorflow::PartialTensorShape;
+
+// `text` as MLIR reads a string.
+std::string Quoted(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + "\"";
+}
+
+// The op's attributes as the dictionary that XlaAttributes reads.
+absl::Status WriteAttributes(const tensorflow::NodeDef& node,
+                             std::string* dictionary) {
+  std::string entries;
+  for (const auto& [name, value] : node.attr()) {
+    if (name.empty() || name[0] == '_') continue;  // TensorFlow's own
+    std::string text;
+    switch (value.value_case()) {
+      case tensorflow::AttrValue::kS:
+        text = Quoted(value.s());
+        break;
+      case tensorflow::AttrValue::kB:
+        text = value.b() ? "true" : "false";
+        break;
+      case tensorflow::AttrValue::kI:
+        text = std::to_string(value.i()) + " : i64";
+        break;
+      case tensorflow::AttrValue::kType:
+        text = std::to_string(static_cast<int64_t>(value.type())) + " : i64";
+        break;
+      default:
+        return absl::UnimplementedError(
+            "attribute " + name + " of " + node.op() +
+            " is of a type that the XLA lowering does not pass on");
+    }
+    entries += (entries.empty() ? "" : ", ") + name + " = " + text;
+  }
+  *dictionary = "{" + entries + "}";
+  return absl::OkStatus();
+}
+
+xla::Shape RowMajor(xla::PrimitiveType type, const TensorShape& shape) {
+  std::vector<int64_t> sizes;
+  for (int i = 0; i < shape.dims(); ++i) sizes.push_back(shape.dim_size(i));
+  return xla::ShapeUtil::MakeShapeWithDescendingLayout(type, sizes);
+}
+
+class CustomCallOp : public tensorflow::XlaOpKernel {
+ public:
+  explicit CustomCallOp(OpKernelConstruction* construction)
+      : XlaOpKernel(construction) {
+    OP_REQUIRES_OK(construction, WriteAttributes(def(), &attributes_));
+    OP_REQUIRES_OK(construction, tensorflow::OpRegistry::Global()->LookUp(
+                                     def().op(), &registration_));
+  }
+
+  void Compile(tensorflow::XlaOpKernelContext* context) override {
+    std::vector<xla::XlaOp> operands;
+    std::vector<xla::Shape> operand_shapes;
+    std::vector<PartialTensorShape> shapes;
+    for (int i = 0; i < context->num_inputs(); ++i) {
+      absl::StatusOr<xla::Shape> shape = context->InputXlaShape(i);
+      OP_REQUIRES_OK(context, shape.status());
+      OP_REQUIRES(
+          context, shape->is_static(),
+          absl::UnimplementedError(
+              registration_->op_def.input_arg(i).name() +
+              ": got a shape that is known only when the program runs (after "
+              "boolean_mask, where or unique, say), expected one that XLA "
+              "knows when it compiles; without jit_compile the op takes it"));
+      TensorShape known;
+      OP_REQUIRES_OK(context,
+                     tensorflow::XLAShapeToTensorShape(*shape, &known));
+      operands.push_back(context->Input(i));
+      operand_shapes.push_back(RowMajor(shape->element_type(), known));
+      shapes.push_back(PartialTensorShape(known));
+    }
+    std::vector<TensorShape> inferred;
+    OP_REQUIRES_OK(context, InferShapes(shapes, &inferred));
+    std::vector<xla::Shape> results;
+    for (int i = 0; i < static_cast<int>(inferred.size()); ++i) {
+      xla::PrimitiveType type;
+      OP_REQUIRES_OK(
+          context, tensorflow::DataTypeToPrimitiveType(output_type(i), &type));
+      results.push_back(RowMajor(type, inferred[i]));
+    }
+    const bool one = results.size() == 1;
+    const xla::XlaOp call = xla::CustomCallWithLayout(
+        context->builder(), XlaTarget(def().op()), operands,
+        one ? results[0] : xla::ShapeUtil::MakeTupleShape(results),
+        operand_shapes, attributes_, /*has_side_effect=*/false, {}, nullptr,
+        xla::CustomCallSchedule::SCHEDULE_NONE,
+        xla::CustomCallApiVersion::API_VERSION_TYPED_FFI);
+    for (int i = 0; i < static_cast<int>(results.size()); ++i) {
+      context->SetOutput(i, one ? call : xla::GetTupleElement(call, i));
+    }
+  }
+
+ private:
+  // What the op's shape function says: mismatches are found here too.
+  absl::Status InferShapes(const std::vector<PartialTensorShape>& inputs,
+                           std::vector<TensorShape>* outputs) const {
+    InferenceContext context(TF_GRAPH_DEF_VERSION, tensorflow::AttrSlice(def()),
+                             registration_->op_def, inputs, {}, {}, {});
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(context.construction_status());
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(registration_->shape_inference_fn(&context));
+    for (int i = 0; i < context.num_outputs(); ++i) {
+      const Shape shape = ToShape(&context, context.output(i));
+      for (const int64_t size : shape.sizes) {
+        if (size == kUnknownSize) {
+          return absl::UnimplementedError(
+              registration_->op_def.output_arg(i).name() + " of " + def().op() +
+              ": its shape depends on the values of the inputs, which XLA "
+              "does not know when it compiles; call it without jit_compile");
+        }
+      }
+      outputs->emplace_back();
+      TF_PAIRWISE_TF_RETURN_IF_ERROR(
+          TensorShape::BuildTensorShape(shape.sizes, &outputs->back()));
+    }
+    return absl::OkStatus();
+  }
+
+  std::string attributes_;
+  const tensorflow::OpRegistrationData* registration_ = nullptr;
+};
+
+}  // namespace
+
+XlaLowering::XlaLowering(const char* op) {
+  // Registrars are meant to be static variables.
+  new tensorflow::XlaOpRegistrar(
+      tensorflow::XlaOpRegistrationBuilder::Name(op)
+          .Device(tensorflow::DEVICE_CPU_XLA_JIT)
+          .Build(
+              [](OpKernelConstruction* construction) -> tensorflow::OpKernel* {
+                return new CustomCallOp(construction);
+              }));
+}
+
+// No handler: this one only fails, when a program with it in is compiled.
+namespace {
+
+class MissingDerivativeXlaOp : public tensorflow::XlaOpKernel {
+ public:
+  explicit MissingDerivativeXlaOp(OpKernelConstruction* construction)
+      : XlaOpKernel(construction) {
+    OP_REQUIRES_OK(construction, construction->GetAttr("message", &message_));
+  }
+
+  void Compile(tensorflow::XlaOpKernelContext* context) override {
+    context->CtxFailure(__FILE__, __LINE__, absl::UnimplementedError(message_));
+  }
+
+ private:
+  std::string message_;
+};
+
+const tensorflow::XlaOpRegistrar missing_derivative(
+    tensorflow::XlaOpRegistrationBuilder::Name("TfPairwise>MissingDerivative")
+        .Build([](OpKernelConstruction* construction) -> tensorflow::OpKernel* {
+          return new MissingDerivativeXlaOp(construction);
+        }));
+
+}  // namespace
+}  // namespace tf_pairwise

@@ -1,0 +1,260 @@
+#ifndef TF_PAIRWISE_ADAPTERS_XLA_H_
+#define TF_PAIRWISE_ADAPTERS_XLA_H_
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "adapters/call.h"
+#include "adapters/shape_matcher.h"
+#include "adapters/tensorflow.h"
+#include "adapters/work.h"
+#include "core/parallel.h"
+#include "core/types.h"
+#include "xla/ffi/api/ffi.h"
+
+// From XLA's vocabulary to ours. An op (see call.h) gets two things:
+//
+//   a lowering   when TensorFlow has XLA compile a graph with the op in it, the
+//                op becomes a custom call: the op's inputs, the shapes that its
+//                shape function infers, its attributes. It is the same for all
+//                ops; see custom_call_xla.cc.
+//   a handler    what the custom call runs: the op's own Run, on XLA's buffers
+//                and threads.
+//
+// TF_PAIRWISE_REGISTER_XLA(name, op) registers both, for XLA on the CPU.
+
+namespace xla::ffi {
+// TensorFlow's. Its own header, xla/ffi/ffi_api.h, wants MLIR's.
+const XLA_FFI_Api* GetXlaFfiApi();
+}  // namespace xla::ffi
+
+namespace tf_pairwise {
+
+// The name that an op's handler is registered under.
+inline std::string XlaTarget(const std::string& op) {
+  return "tf_pairwise." + op.substr(op.find('>') + 1);
+}
+
+// Registers the lowering of the op with XLA_CPU_JIT.
+struct XlaLowering {
+  explicit XlaLowering(const char* op);
+};
+
+// An op's attributes, as the lowering writes them into the custom call.
+class XlaAttributes {
+ public:
+  explicit XlaAttributes(const xla::ffi::Dictionary* attributes)
+      : attributes_(attributes) {}
+
+  absl::Status GetAttr(const char* name, std::string* value) {
+    std::string_view text;
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(Get(name, &text));
+    *value = std::string(text);
+    return absl::OkStatus();
+  }
+  absl::Status GetAttr(const char* name, bool* value) {
+    return Get(name, value);
+  }
+  absl::Status GetAttr(const char* name, int64_t* value) {
+    return Get(name, value);
+  }
+  absl::Status GetAttr(const char* name, tensorflow::DataType* value) {
+    int64_t number = 0;
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(Get(name, &number));
+    *value = static_cast<tensorflow::DataType>(number);
+    return absl::OkStatus();
+  }
+
+ private:
+  template <typename T>
+  absl::Status Get(const char* name, T* value) {
+    xla::ffi::ErrorOr<T> found = attributes_->get<T>(name);
+    if (found.has_error()) {
+      return absl::InternalError(std::string(name) + ": " +
+                                 found.error().message());
+    }
+    *value = found.value();
+    return absl::OkStatus();
+  }
+
+  const xla::ffi::Dictionary* attributes_;
+};
+
+// XLA's intra-op threads as ours. The calling thread works too, and is worker
+// 0; it waits for no thread that has not begun, so that a pool which is busy,
+// or whose thread the caller is, cannot hold it up.
+class XlaThreads {
+ public:
+  explicit XlaThreads(xla::ffi::ThreadPool pool)
+      : pool_(std::move(pool)),
+        threads_(static_cast<int>(pool_.num_threads())) {}
+
+  ParallelFor parallel() {
+    ParallelFor parallel;
+    if (threads_ <= 1) return parallel;
+    parallel.workers = threads_ + 1;
+    parallel.context = this;
+    parallel.run = [](void* context, int64_t units, double cost,
+                      ParallelFor::Body body, void* argument) {
+      static_cast<XlaThreads*>(context)->Run(units, cost, body, argument);
+    };
+    return parallel;
+  }
+
+ private:
+  void Run(int64_t units, double cost, ParallelFor::Body body, void* argument) {
+    // Shared, since a helper may begin when all is done and the caller gone.
+    const auto work =
+        std::make_shared<SharedWork>(units, cost, threads_, body, argument);
+    for (int i = 0; i < work->helpers_wanted(); ++i) {
+      pool_.Schedule([work] { work->Help(); });
+    }
+    work->WorkAndWait();
+  }
+
+  xla::ffi::ThreadPool pool_;
+  int threads_;
+};
+
+// What adapters/call.h asks for, of a custom call on the host.
+class XlaCall {
+ public:
+  XlaCall(xla::ffi::ThreadPool pool, xla::ffi::RemainingArgs arguments,
+          xla::ffi::RemainingRets results)
+      : threads_(std::move(pool)),
+        parallel_(threads_.parallel()),
+        arguments_(std::move(arguments)),
+        results_(std::move(results)) {}
+  XlaCall(const XlaCall&) = delete;
+  XlaCall& operator=(const XlaCall&) = delete;
+
+  Shape shape(int input) const { return ToShape(Argument(input)); }
+
+  DType dtype(int input) const {
+    switch (Argument(input).element_type()) {
+      case xla::ffi::DataType::F16:
+        return DType::kFloat16;
+      case xla::ffi::DataType::BF16:
+        return DType::kBFloat16;
+      case xla::ffi::DataType::F64:
+        return DType::kFloat64;
+      default:
+        return DType::kFloat32;
+    }
+  }
+
+  const void* input(int input) const { return Argument(input).untyped_data(); }
+
+  // The buffer is XLA's, of the shape that was inferred.
+  absl::Status Output(int output, const Shape& shape, void** data) {
+    auto result = results_.get<xla::ffi::AnyBuffer>(output);
+    if (result.has_error()) {
+      return absl::InternalError(result.error().message());
+    }
+    const xla::ffi::AnyBuffer buffer = *result.value();
+    const Shape inferred = ToShape(buffer);
+    if (inferred.sizes != shape.sizes) {
+      return absl::InternalError("output " + std::to_string(output) +
+                                 ": got shape " + shape.ToString() +
+                                 ", expected " + inferred.ToString() +
+                                 " as XLA compiled it");
+    }
+    *data = buffer.untyped_data();
+    return absl::OkStatus();
+  }
+
+  absl::Status OutputOver(int input, int output, void** data) {
+    return Output(output, shape(input), data);
+  }
+
+  bool Pass(int, int) { return false; }
+
+  absl::Status Scratch(int64_t bytes, void** data) {
+    *data = std::malloc(bytes);
+    if (*data == nullptr && bytes > 0) {
+      return absl::ResourceExhaustedError("no memory for " +
+                                          std::to_string(bytes) + " bytes");
+    }
+    scratch_.emplace_back(*data, &std::free);
+    return absl::OkStatus();
+  }
+
+  const ParallelFor& launcher() const { return parallel_; }
+  int workers() const { return parallel_.workers; }
+
+ private:
+  // The lowering passes every input.
+  xla::ffi::AnyBuffer Argument(int input) const {
+    return arguments_.get<xla::ffi::AnyBuffer>(input).value();
+  }
+
+  static Shape ToShape(const xla::ffi::AnyBuffer& buffer) {
+    Shape shape;
+    for (const int64_t size : buffer.dimensions()) shape.sizes.push_back(size);
+    return shape;
+  }
+
+  XlaThreads threads_;
+  ParallelFor parallel_;
+  xla::ffi::RemainingArgs arguments_;
+  xla::ffi::RemainingRets results_;
+  std::vector<std::unique_ptr<void, void (*)(void*)>> scratch_;
+};
+
+inline xla::ffi::Error ToXla(const absl::Status& status) {
+  if (status.ok()) return xla::ffi::Error::Success();
+  return xla::ffi::Error(static_cast<xla::ffi::ErrorCode>(status.code()),
+                         std::string(status.message()));
+}
+
+template <typename Op>
+xla::ffi::Error RunOp(xla::ffi::ThreadPool pool,
+                      xla::ffi::RemainingArgs arguments,
+                      xla::ffi::RemainingRets results,
+                      xla::ffi::Dictionary dictionary) {
+  Op op;
+  XlaAttributes attributes(&dictionary);
+  const absl::Status read = op.Read(&attributes);
+  if (!read.ok()) return ToXla(read);
+  XlaCall call(std::move(pool), std::move(arguments), std::move(results));
+  return ToXla(op.Run(call));
+}
+
+template <typename Op>
+XLA_FFI_Error* XlaHandler(XLA_FFI_CallFrame* frame) {
+  static auto* const handler = xla::ffi::Ffi::Bind()
+                                   .Ctx<xla::ffi::ThreadPool>()
+                                   .RemainingArgs()
+                                   .RemainingRets()
+                                   .Attrs()
+                                   .To(RunOp<Op>)
+                                   .release();
+  return handler->Call(frame);
+}
+
+template <typename Op>
+struct XlaRegistration {
+  explicit XlaRegistration(const char* op) : lowering(op) {
+    const std::string target = XlaTarget(op);
+    xla::ffi::Ffi::RegisterStaticHandler(xla::ffi::GetXlaFfiApi(), target,
+                                         "Host", &XlaHandler<Op>);
+  }
+  XlaLowering lowering;
+};
+
+#define TF_PAIRWISE_REGISTER_XLA(name, ...) \
+  TF_PAIRWISE_REGISTER_XLA_(__COUNTER__, name, __VA_ARGS__)
+#define TF_PAIRWISE_REGISTER_XLA_(counter, name, ...) \
+  TF_PAIRWISE_REGISTER_XLA__(counter, name, __VA_ARGS__)
+#define TF_PAIRWISE_REGISTER_XLA__(counter, name, ...)     \
+  static const ::tf_pairwise::XlaRegistration<__VA_ARGS__> \
+      xla_registration_##counter("TfPairwise>" name)
+
+}  // namespace tf_pairwise
+
+#endif  // TF_PAIRWISE_ADAPTERS_XLA_H_

@@ -1,0 +1,18 @@
+#include "adapters/xla.h"
+#include "triplet/triplet_op.h"
+
+// The XLA lowerings of the triplet family. MineTriplets has one for its error
+// alone: how many triplets there are is known when they are found.
+
+namespace tf_pairwise {
+namespace {
+
+TF_PAIRWISE_REGISTER_XLA("TripletLoss", LossOp<TripletFamily>);
+TF_PAIRWISE_REGISTER_XLA("TripletLossGrad", LossGradOp<TripletFamily>);
+TF_PAIRWISE_REGISTER_XLA("BatchTripletLoss", LossOp<BatchTripletFamily>);
+TF_PAIRWISE_REGISTER_XLA("BatchTripletLossGrad",
+                         LossGradOp<BatchTripletFamily>);
+TF_PAIRWISE_REGISTER_XLA("MineTriplets", MineTripletsOp);
+
+}  // namespace
+}  // namespace tf_pairwise
