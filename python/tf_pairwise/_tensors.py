@@ -114,3 +114,69 @@ def missing_derivatives(op, differentiable, function, order="second"):
         ops.tf_pairwise_missing_derivative(value, message=message) if i in differentiable else None
         for i, value in enumerate(op.inputs)
     ]
+
+
+def register_loss(name, points, attributes, function, read=None):
+    """Registers the gradients of the op TfPairwise>`name`, a loss, and of its gradient op.
+
+    The outputs of a loss op after the first are its gradient, saved, and what it counted; what
+    comes in for them is not a gradient of the loss, and is left aside.
+
+    Args:
+      points: which inputs of the op have gradients.
+      attributes: the names of the op's attributes but the types and `with_gradient`, in order.
+      function: op -> the name of the public function.
+      read: op -> which of the points have a gradient of their own; all without it.
+    """
+    snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+    loss_grad = getattr(ops, f"tf_pairwise{snake}_grad")
+
+    def own(op):
+        return points if read is None else read(op)
+
+    def options(op):
+        return [op.get_attr(attribute) for attribute in attributes]
+
+    @tf.RegisterGradient(f"TfPairwise>{name}")
+    def first(op, upstream, *_):
+        saved = op.outputs[1 : 1 + len(points)]
+        gradients = loss_grad(
+            *op.inputs, upstream, *saved, *options(op), op.get_attr("with_gradient")
+        )
+        gradients = dict(zip(points, _listed(gradients), strict=True))
+        return [gradients[i] if i in own(op) else None for i in range(len(op.inputs))]
+
+    @tf.RegisterGradient(f"TfPairwise>{name}Grad")
+    def second(op, *tangents):
+        inputs = len(op.inputs) - 1 - len(points)
+        result = missing_derivatives(op, (*own(op), inputs), function(op))
+        upstream = op.inputs[inputs]
+        if upstream.shape.rank == 0:
+            # The gradient op is linear in what comes from above. This derivative is what
+            # forward-mode differentiation is made of.
+            gradients = loss_grad(
+                *op.inputs[:inputs],
+                tf.ones_like(upstream),
+                *op.inputs[inputs + 1 :],
+                *options(op),
+                op.get_attr("cached"),
+            )
+            result[inputs] = tf.add_n(
+                [
+                    tf.reduce_sum(tf.cast(tangent, upstream.dtype) * tf.cast(g, upstream.dtype))
+                    for i, tangent, g in zip(points, tangents, _listed(gradients), strict=True)
+                    if i in own(op) and tangent is not None
+                ]
+                or [tf.zeros_like(upstream)]
+            )
+        return result
+
+
+def batch_points(op):
+    """The points of a batch loss that have a gradient: a batch against itself has one."""
+    return (0,) if op.get_attr("self") else (0, 2)
+
+
+def _listed(outputs):
+    """An op's outputs as a list, also where it has only one."""
+    return [outputs] if tf.is_tensor(outputs) else list(outputs)

@@ -365,56 +365,23 @@ def _parameter(name, value, dtype, **bounds):
 
 
 # ---- gradients ----
-#
-# The outputs of a loss op after the first are its gradient, saved; what comes in for them is
-# not a gradient of the loss, and is left aside.
 
-
-@tf.RegisterGradient("TfPairwise>ContrastiveLoss")
-def _contrastive_loss_grad(op, upstream, *_):
-    x1_grad, x2_grad = ops.tf_pairwise_contrastive_loss_grad(
-        *op.inputs,
-        upstream,
-        *op.outputs[1:],
-        op.get_attr("metric"),
-        op.get_attr("reduction"),
-        op.get_attr("margin"),
-        op.get_attr("weighted"),
-        op.get_attr("similar_label"),
-        op.get_attr("with_gradient"),
-    )
-    return x1_grad, x2_grad, None, None
-
-
-@tf.RegisterGradient("TfPairwise>ContrastiveLossGrad")
-def _contrastive_loss_second(op, *_):
-    return _tensors.missing_derivatives(op, (0, 1, 4), "contrastive_loss")
-
-
-@tf.RegisterGradient("TfPairwise>BatchContrastiveLoss")
-def _batch_contrastive_loss_grad(op, upstream, *_):
-    itself = op.get_attr("self")
-    embeddings_grad, refs_grad = ops.tf_pairwise_batch_contrastive_loss_grad(
-        *op.inputs,
-        upstream,
-        *op.outputs[1:3],
-        op.get_attr("metric"),
-        op.get_attr("reduction"),
-        op.get_attr("margin"),
-        op.get_attr("weighted"),
-        op.get_attr("positive_margin"),
-        op.get_attr("squared"),
-        itself,
-        op.get_attr("with_gradient"),
-    )
-    return embeddings_grad, None, None if itself else refs_grad, None, None, None
-
-
-@tf.RegisterGradient("TfPairwise>BatchContrastiveLossGrad")
-def _batch_contrastive_loss_second(op, *_):
-    differentiable = (0, 6) if op.get_attr("self") else (0, 2, 6)
-    return _tensors.missing_derivatives(op, differentiable, "batch_contrastive_loss")
-
+_tensors.register_loss(
+    "ContrastiveLoss",
+    points=(0, 1),
+    attributes=("metric", "reduction", "margin", "weighted", "similar_label"),
+    function=lambda op: "contrastive_loss",
+)
+_tensors.register_loss(
+    "BatchContrastiveLoss",
+    points=(0, 2),
+    attributes=(
+        *("metric", "reduction", "margin", "weighted"),
+        *("positive_margin", "squared", "self"),
+    ),
+    function=lambda op: "batch_contrastive_loss",
+    read=_tensors.batch_points,
+)
 
 # kind -> the public function, and which inputs of the op it reads and differentiates.
 _SOFTMAX = {
@@ -425,24 +392,14 @@ _SOFTMAX = {
 }
 
 
-@tf.RegisterGradient("TfPairwise>SoftmaxLoss")
-def _softmax_loss_grad(op, upstream, *_):
-    gradients = ops.tf_pairwise_softmax_loss_grad(
-        *op.inputs,
-        upstream,
-        *op.outputs[1:],
-        op.get_attr("kind"),
-        op.get_attr("normalize"),
-        op.get_attr("symmetric"),
-        op.get_attr("with_gradient"),
-    )
-    queries, keys, temperature, scale, bias = gradients
-    _, read = _SOFTMAX[tf.compat.as_bytes(op.get_attr("kind"))]
-    gradients = (queries, keys, None, temperature, scale, bias)
-    return [gradient if i in read else None for i, gradient in enumerate(gradients)]
+def _softmax(op):
+    return _SOFTMAX[tf.compat.as_bytes(op.get_attr("kind"))]
 
 
-@tf.RegisterGradient("TfPairwise>SoftmaxLossGrad")
-def _softmax_loss_second(op, *_):
-    function, read = _SOFTMAX[tf.compat.as_bytes(op.get_attr("kind"))]
-    return _tensors.missing_derivatives(op, (*read, 6), function)
+_tensors.register_loss(
+    "SoftmaxLoss",
+    points=(0, 1, 3, 4, 5),
+    attributes=("kind", "normalize", "symmetric"),
+    function=lambda op: _softmax(op)[0],
+    read=lambda op: _softmax(op)[1],
+)

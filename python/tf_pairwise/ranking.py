@@ -238,52 +238,19 @@ class _Lists:
 
 
 # ---- gradients ----
-#
-# The outputs of a loss op after the first are its gradient, saved; what comes in for them is
-# not a gradient of the loss, and is left aside.
 
-
-@tf.RegisterGradient("TfPairwise>PairwiseRankingLoss")
-def _pairwise_ranking_loss_grad(op, upstream, *_):
-    gradients = ops.tf_pairwise_pairwise_ranking_loss_grad(
-        *op.inputs,
-        upstream,
-        *op.outputs[1:],
-        op.get_attr("kind"),
-        op.get_attr("reduction"),
-        op.get_attr("margin"),
-        op.get_attr("temperature"),
-        op.get_attr("weighted"),
-        op.get_attr("with_gradient"),
-    )
-    return *gradients, None
-
-
-@tf.RegisterGradient("TfPairwise>PairwiseRankingLossGrad")
-def _pairwise_ranking_loss_second(op, *_):
-    return _tensors.missing_derivatives(op, (0, 1, 3), "pairwise_ranking_loss")
-
-
-@tf.RegisterGradient("TfPairwise>ListRankingLoss")
-def _list_ranking_loss_grad(op, upstream, *_):
-    gradient = ops.tf_pairwise_list_ranking_loss_grad(
-        *op.inputs,
-        upstream,
-        *op.outputs[1:],
-        op.get_attr("kind"),
-        op.get_attr("reduction"),
-        op.get_attr("margin"),
-        op.get_attr("temperature"),
-        op.get_attr("weighted"),
-        op.get_attr("lambda_weight"),
-        op.get_attr("topn"),
-        op.get_attr("ragged"),
-        op.get_attr("masked"),
-        op.get_attr("with_gradient"),
-    )
-    return gradient, None, None, None, None
-
-
-@tf.RegisterGradient("TfPairwise>ListRankingLossGrad")
-def _list_ranking_loss_second(op, *_):
-    return _tensors.missing_derivatives(op, (0, 5), "list_ranking_loss")
+_tensors.register_loss(
+    "PairwiseRankingLoss",
+    points=(0, 1),
+    attributes=("kind", "reduction", "margin", "temperature", "weighted"),
+    function=lambda op: "pairwise_ranking_loss",
+)
+_tensors.register_loss(
+    "ListRankingLoss",
+    points=(0,),
+    attributes=(
+        *("kind", "reduction", "margin", "temperature", "weighted"),
+        *("lambda_weight", "topn", "ragged", "masked"),
+    ),
+    function=lambda op: "list_ranking_loss",
+)

@@ -203,54 +203,18 @@ def mine_triplets(
 
 
 # ---- gradients ----
-#
-# The outputs of a loss op after the first are its gradient, saved; what comes in for them is
-# not a gradient of the loss, and is left aside.
 
-
-@tf.RegisterGradient("TfPairwise>TripletLoss")
-def _triplet_loss_grad(op, upstream, *_):
-    gradients = ops.tf_pairwise_triplet_loss_grad(
-        *op.inputs,
-        upstream,
-        *op.outputs[1:],
-        op.get_attr("metric"),
-        op.get_attr("reduction"),
-        op.get_attr("margin"),
-        op.get_attr("weighted"),
-        op.get_attr("swap"),
-        op.get_attr("with_gradient"),
-    )
-    return *gradients, None
-
-
-@tf.RegisterGradient("TfPairwise>TripletLossGrad")
-def _triplet_loss_second(op, *_):
-    return _tensors.missing_derivatives(op, (0, 1, 2, 4), "triplet_loss")
-
-
-@tf.RegisterGradient("TfPairwise>BatchTripletLoss")
-def _batch_triplet_loss_grad(op, upstream, *_):
-    itself = op.get_attr("self")
-    embeddings_grad, refs_grad = ops.tf_pairwise_batch_triplet_loss_grad(
-        *op.inputs,
-        upstream,
-        *op.outputs[1:3],
-        op.get_attr("metric"),
-        op.get_attr("reduction"),
-        op.get_attr("margin"),
-        op.get_attr("weighted"),
-        op.get_attr("mining"),
-        itself,
-        op.get_attr("with_gradient"),
-    )
-    return embeddings_grad, None, None if itself else refs_grad, None, None, None
-
-
-@tf.RegisterGradient("TfPairwise>BatchTripletLossGrad")
-def _batch_triplet_loss_second(op, *_):
-    differentiable = (0, 6) if op.get_attr("self") else (0, 2, 6)
-    return _tensors.missing_derivatives(op, differentiable, "batch_triplet_loss")
-
-
+_tensors.register_loss(
+    "TripletLoss",
+    points=(0, 1, 2),
+    attributes=("metric", "reduction", "margin", "weighted", "swap"),
+    function=lambda op: "triplet_loss",
+)
+_tensors.register_loss(
+    "BatchTripletLoss",
+    points=(0, 2),
+    attributes=("metric", "reduction", "margin", "weighted", "mining", "self"),
+    function=lambda op: "batch_triplet_loss",
+    read=_tensors.batch_points,
+)
 tf.no_gradient("TfPairwise>MineTriplets")
