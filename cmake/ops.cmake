@@ -3,11 +3,16 @@
 file(GLOB op_sources CONFIGURE_DEPENDS cc/adapters/*.cc cc/*/*_op.cc)
 file(GLOB xla_sources CONFIGURE_DEPENDS cc/adapters/*_xla.cc cc/*/*_xla.cc)
 list(REMOVE_ITEM op_sources ${xla_sources})
+list(FILTER op_sources EXCLUDE REGEX "_test\\.cc$")
 
 set(TF_PAIRWISE_WITH_XLA OFF)
-if(xla_sources AND TENSORFLOW_XLA)
+if(TENSORFLOW_XLA AND NOT TF_PAIRWISE_XLA STREQUAL "OFF")
   set(TF_PAIRWISE_WITH_XLA ON)
   list(APPEND op_sources ${xla_sources})
+elseif(TF_PAIRWISE_XLA STREQUAL "ON")
+  message(FATAL_ERROR "TF_PAIRWISE_XLA=ON, but TensorFlow ${TENSORFLOW_version} lacks XLA's headers")
+else()
+  message(STATUS "The XLA kernels are left out")
 endif()
 
 add_library(_ops MODULE ${op_sources})

@@ -2,16 +2,22 @@
 
 import tensorflow as tf
 from tensorflow.python.eager import record
+from tensorflow.python.framework import ops as framework
+from tensorflow.python.ops import control_flow_util
 
 from tf_pairwise import _arguments, _library
 
 DTYPES = frozenset((tf.float16, tf.bfloat16, tf.float32, tf.float64))
+
+XLA = _library.build_info()["xla"]
 
 ops = _library.ops()
 
 
 def points(name, value, like=None, like_name=None):
     """`value` as a tensor of a type that the ops take: that of `like`, if given."""
+    if not XLA:
+        _refuse_xla()
     if not isinstance(value, tf.Tensor):
         # For a list: an array has a type, which a hint would silently cast.
         listed = like is not None and not hasattr(value, "dtype")
@@ -22,6 +28,21 @@ def points(name, value, like=None, like_name=None):
     if like is not None and dtype != like.dtype:
         raise TypeError(f"{name}: got {dtype.name}, expected {like.dtype.name} as {like_name}")
     return value
+
+
+def in_xla():
+    """Whether what is traced is to be compiled by XLA."""
+    return control_flow_util.GraphOrParentsInXlaContext(framework.get_default_graph())
+
+
+def _refuse_xla():
+    if not tf.executing_eagerly() and in_xla():
+        raise NotImplementedError(
+            "this build of tf_pairwise has no XLA kernels: it was built for TensorFlow "
+            f"{_library.build_info()['tensorflow']}, which lacks XLA's headers (2.20 and 2.21 "
+            "have them), or with TF_PAIRWISE_XLA=OFF; use jit_compile=False, or "
+            "tf_pairwise.reference"
+        )
 
 
 def labels(name, value):

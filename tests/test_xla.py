@@ -1,0 +1,307 @@
+"""Under jit_compile=True: the same kernels, the same bits, and clear errors where XLA cannot."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework import kernels
+
+import tf_pairwise as tpw
+from tests import calls, inputs
+from tf_pairwise import _library, _tensors
+
+pytestmark = pytest.mark.skipif(
+    not _library.build_info()["xla"], reason="built for a TensorFlow without XLA's headers"
+)
+
+every_call = pytest.mark.parametrize("call", calls.CALLS.values(), ids=calls.CALLS)
+
+
+def assert_same_bits(made, expected):
+    assert len(made) == len(expected)
+    for a, b in zip(made, expected, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(
+            tf.cast(a, tf.float64) if a.dtype.is_floating else a,
+            tf.cast(b, tf.float64) if b.dtype.is_floating else b,
+        )
+
+
+def both(function, *arguments):
+    """What a function gives as a tf.function and compiled by XLA."""
+    return (
+        tf.function(function, autograph=False, jit_compile=jit)(*arguments) for jit in (False, True)
+    )
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64", "bfloat16", "float16"))
+@every_call
+def test_the_same_bits(call, dtype):
+    """Values, and gradients of the loss itself, so that nothing but our ops rounds."""
+
+    def once(*points):
+        if not call.differentiable:
+            return list(call.function(tpw, *points))
+        with tf.GradientTape() as tape:
+            tape.watch(points)
+            value = call.function(tpw, *points)
+        return [value, *tape.gradient(value, points)]
+
+    plain, compiled = both(once, *call.tensors(dtype))
+    assert_same_bits(compiled, plain)
+
+
+@every_call
+def test_scaled_and_weighted_upstream(call):
+    """The gradients of a function of the loss, whose own arithmetic XLA may round otherwise."""
+    plain, compiled = both(lambda *p: calls.run(tpw, call, list(p)), *call.tensors("float64"))
+    for a, b in zip(compiled, plain, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+@every_call
+def test_the_kernel_is_what_runs(call):
+    """The compiled program calls the op's handler, and for a gradient the gradient's."""
+
+    def once(*points):
+        return calls.run(tpw, call, list(points))
+
+    points = call.tensors("float32")
+    program = tf.function(once, autograph=False, jit_compile=True)
+    program = program.experimental_get_compiler_ir(*points)(stage="hlo")
+    targets = [f"tf_pairwise.{call.op}"]
+    if call.differentiable:
+        targets.append(f"tf_pairwise.{call.op}Grad")
+    for target in targets:
+        assert f'custom_call_target="{target}"' in program
+
+
+def test_second_derivatives_of_distances():
+    def second(function):
+        def derivative(x, y):
+            with tf.GradientTape() as outer:
+                outer.watch([x, y])
+                with tf.GradientTape() as tape:
+                    tape.watch([x, y])
+                    value = function(x, y)
+                first = tape.gradient(value, [x, y], tf.ones_like(value))
+            return outer.gradient(first, [x, y], [tf.roll(x, 1, 0), tf.roll(y, 1, 0)])
+
+        return derivative
+
+    x, y = calls.CALLS["paired_distance"].tensors("float32")
+    for function in (tpw.pairwise_distance, tpw.paired_distance):
+        plain, compiled = both(second(function), x, y)
+        assert_same_bits(compiled, plain)
+
+
+def test_every_op_has_a_kernel_for_xla():
+    tf.function(tpw.pairwise_distance, jit_compile=True)(tf.zeros([2, 2]))  # registers them
+    names = [
+        name.removeprefix("tf_pairwise_")
+        for name in dir(_library.ops())
+        if name.startswith("tf_pairwise_") and not name.endswith("eager_fallback")
+    ]
+    assert len(names) > 20
+    for name in names:
+        op = "TfPairwise>" + "".join(word.capitalize() for word in name.split("_"))
+        devices = {
+            kernel.device_type for kernel in kernels.get_registered_kernels_for_op(op).kernel
+        }
+        assert {"CPU", "XLA_CPU_JIT"} <= devices, op
+
+
+# ---- shapes ----
+
+
+def test_shapes_that_are_unknown_when_traced():
+    function = tf.function(
+        tpw.pairwise_distance, input_signature=[tf.TensorSpec(None)], jit_compile=True
+    )
+    for shape in ((7, 3), (2, 5, 4), (0, 3), (1, 1)):
+        x = inputs.points(*shape)
+        np.testing.assert_array_equal(function(x), tpw.pairwise_distance(x))
+
+
+@pytest.mark.parametrize("name", ("batch_triplet_loss", "batch_contrastive_loss", "nt_xent_loss"))
+def test_empty_batches(name):
+    x = tf.zeros([0, 3])
+    labels = tf.zeros([0], tf.int64)
+    function = getattr(tpw, name)
+
+    def once(x):
+        return calls.value_and_gradients(lambda x: function(x, labels), [x])
+
+    value, gradient = tf.function(once, autograph=False, jit_compile=True)(x)
+    assert value == 0 and gradient.shape == (0, 3)
+
+
+def test_ragged_lists():
+    """XLA compiles anew for each number of items; other splits of as many need no new program."""
+
+    @tf.function(jit_compile=True, autograph=False)
+    def loss(scores, relevance):
+        return tpw.list_ranking_loss(scores, relevance, reduction="none")
+
+    values, relevance = inputs.points(12), np.arange(12) % 3
+    for splits in ((0, 5, 12), (0, 0, 12), (0, 1, 2, 12), (0, 12)):
+        lists = [tf.RaggedTensor.from_row_splits(v, splits) for v in (values, relevance)]
+        expected = tpw.list_ranking_loss(*lists, reduction="none")
+        np.testing.assert_array_equal(loss(*lists).values, expected.values)
+
+
+def test_transposed_inputs():
+    """XLA may keep an array in another order: the kernel gets rows all the same."""
+    x = tf.constant(inputs.points(40, 30))
+    plain, compiled = both(lambda x: tpw.pairwise_distance(tf.transpose(x + 1.0)), x)
+    np.testing.assert_array_equal(compiled, plain)
+
+
+def test_a_shape_that_only_the_run_knows_is_an_error():
+    x = tf.constant(inputs.points(20, 4))
+
+    @tf.function(jit_compile=True, autograph=False)
+    def loss(x):
+        keep = x[:, 0] > 0
+        labels = tf.boolean_mask(tf.range(20) % 3, keep)
+        return tpw.batch_triplet_loss(tf.boolean_mask(x, keep), labels)
+
+    with pytest.raises(tf.errors.UnimplementedError, match="embeddings: got a shape .* expected"):
+        loss(x)
+
+
+def test_mined_indices_are_an_error():
+    x, labels = tf.constant(inputs.points(20, 4)), inputs.labels(20, 3)
+    with pytest.raises(tf.errors.UnimplementedError, match="triplets .* without jit_compile"):
+        tf.function(lambda x: tpw.mine_triplets(x, labels), jit_compile=True, autograph=False)(x)
+
+
+# ---- errors ----
+
+
+def test_values_that_only_the_kernel_sees_are_an_error():
+    x = tf.constant(inputs.points(20, 4))
+
+    @tf.function(jit_compile=True, autograph=False)
+    def loss(x, temperature):
+        return tpw.info_nce_loss(x, x, temperature)
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="temperature: got -1"):
+        loss(x, tf.constant(-1.0))
+    assert np.isfinite(loss(x, tf.constant(1.0)))
+
+
+def test_mismatched_shapes_are_an_error():
+    @tf.function(jit_compile=True, autograph=False, input_signature=[tf.TensorSpec(None)] * 2)
+    def distance(x, y):
+        return tpw.pairwise_distance(x, y)
+
+    with pytest.raises(
+        (tf.errors.InvalidArgumentError, ValueError), match=r"y: got shape \[3, 5\]"
+    ):
+        distance(tf.zeros([3, 4]), tf.zeros([3, 5]))
+
+
+def test_second_derivatives_of_losses_are_an_error():
+    x, labels = tf.constant(inputs.points(20, 4)), inputs.labels(20, 3)
+
+    def second(x):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                loss = tpw.batch_triplet_loss(x, labels)
+            gradient = tape.gradient(loss, x)
+        return outer.gradient(gradient, x)
+
+    with pytest.raises(tf.errors.UnimplementedError, match="no second derivative"):
+        tf.function(second, jit_compile=True, autograph=False)(x)
+
+
+def test_a_build_without_xla_says_so(monkeypatch):
+    monkeypatch.setattr(_tensors, "XLA", False)
+    x = tf.zeros([3, 2])
+    with pytest.raises(NotImplementedError, match="no XLA kernels.*jit_compile"):
+        tf.function(tpw.pairwise_distance, jit_compile=True)(x)
+    tf.function(tpw.pairwise_distance)(x)
+
+
+# ---- what surrounds the call ----
+
+
+def test_a_function_that_was_traced_before_outside_of_xla():
+    x, labels = tf.constant(inputs.points(20, 4)), inputs.labels(20, 3)
+    inner = tf.function(lambda x: tpw.batch_triplet_loss(x, labels), autograph=False)
+    expected = inner(x)
+    outer = tf.function(lambda x: inner(x), jit_compile=True, autograph=False)
+    np.testing.assert_array_equal(outer(x), expected)
+
+
+def test_callers_at_the_same_time():
+    """Several threads in one program, whose helpers are then late or do not come at all."""
+    x, labels = inputs.batch(400, 16, 40)
+    x = tf.constant(x)
+
+    def once(x):
+        return calls.value_and_gradients(
+            lambda x: tpw.batch_triplet_loss(x, labels, mining="all"), [x]
+        )
+
+    compiled = tf.function(once, autograph=False, jit_compile=True)
+    expected = compiled(x)
+    wrong = []
+
+    def work():
+        for _ in range(30):
+            for a, b in zip(compiled(x), expected, strict=True):
+                if not np.array_equal(a, b):
+                    wrong.append(a)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads) and not wrong
+
+
+THREADS = """
+import hashlib, sys
+import numpy as np, tensorflow as tf
+tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
+import tf_pairwise as tpw
+from tests import calls
+digest = hashlib.sha256()
+for name in ("batch_triplet_loss all", "batch_contrastive_loss balanced", "info_nce_loss"):
+    call = calls.CALLS[name]
+    for result in tf.function(
+        lambda *p: calls.run(tpw, call, list(p)), autograph=False, jit_compile=True
+    )(*call.tensors("float32")):
+        digest.update(np.asarray(result).tobytes())
+print(digest.hexdigest())
+"""
+
+
+def test_any_number_of_threads():
+    """With one thread the caller works alone."""
+    top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([top, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+    }
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", THREADS, str(threads)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=300,
+        ).stdout
+        for threads in (1, 2, 5)
+    }
+    assert len(digests) == 1
