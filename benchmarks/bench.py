@@ -55,6 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         if not options.family or family in options.family
         for case in _cases(family)
         if not options.case or any(part in case.name for part in options.case)
+        if not options.xla or (case.xla and not case.eager and not case.fused_only)
     ]
     if options.list:
         for family, case in chosen:
@@ -76,6 +77,7 @@ def main(argv: list[str] | None = None) -> int:
             budget=options.budget if not options.quick else min(options.budget, 2.0),
             rounds=options.rounds,
             xla=not options.no_xla,
+            inside_xla=options.xla,
             memory=not options.no_memory,
             threads=options.threads,
             say=say,
@@ -83,10 +85,11 @@ def main(argv: list[str] | None = None) -> int:
         report["cases"].append({"family": family, **result})
         _progress("")
         if not options.markdown:
+            row, columns = _layout(report)
             if i == 0:
                 print("\n".join(_head(report["machine"], options.quick)))
-                print(_line(COLUMNS))
-            print(_line(_row(report["cases"][-1])))
+                print(_line(columns, columns))
+            print(_line(row(report["cases"][-1]), columns))
             for note in _notes(report["cases"][-1]):
                 print("    " + note)
             sys.stdout.flush()
@@ -117,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help="seconds of timing a case (%(default)s)",
     )
+    add("--xla", action="store_true", help="the fused functions inside programs of XLA, too")
     add("--no-xla", action="store_true", help="without the reference under XLA")
     add("--no-memory", action="store_true", help="without the processes that measure memory")
     add("--threads", type=int, metavar="N", help="intra-op threads (TensorFlow's default)")
@@ -188,9 +192,9 @@ COLUMNS = {
 }
 
 
-def _line(cells: Any) -> str:
+def _line(cells: Any, columns: dict[str, int] = COLUMNS) -> str:
     cells = list(cells)
-    widths = list(COLUMNS.values())
+    widths = list(columns.values())
     first = f"{cells[0]:<{widths[0]}}"
     rest = [f"{cell:>{width}}" for cell, width in zip(cells[1:-1], widths[1:-1], strict=True)]
     return "  ".join([first, *rest, cells[-1]]).rstrip()
@@ -218,6 +222,38 @@ def _sizes(case: dict[str, Any]) -> str:
 
 def _name(case: dict[str, Any]) -> str:
     return case["name"] if case["call"] else f"{case['name']}, {_sizes(case)}"
+
+
+INSIDE_COLUMNS = {
+    "work, compiled by XLA": 44,
+    "fused": 10,
+    "fused in XLA": 12,
+    "(b) XLA": 10,
+    "(b)/fused in XLA": 16,
+    "MB fused in XLA": 15,
+    "MB (b)": 8,
+    "target": 0,
+}
+
+
+def _inside_row(case: dict[str, Any]) -> list[str]:
+    fused, inside, xla = (case["variants"].get(name, {}) for name in ("fused", "fused_xla", "xla"))
+    return [
+        _name(case),
+        *(_time(v.get("seconds"), case["call"]) for v in (fused, inside, xla)),
+        _number(xla.get("ratio"), "x"),
+        *(_number(v.get("memory_mb")) for v in (inside, xla)),
+        _verdicts(case),
+    ]
+
+
+def _is_inside(report: dict[str, Any]) -> bool:
+    return any("fused_xla" in case["variants"] for case in report["cases"])
+
+
+def _layout(report: dict[str, Any]) -> tuple[Any, dict[str, int]]:
+    """What makes a row of a case, and the columns."""
+    return (_inside_row, INSIDE_COLUMNS) if _is_inside(report) else (_row, COLUMNS)
 
 
 def _verdicts(case: dict[str, Any]) -> str:
@@ -286,14 +322,17 @@ def _summary(report: dict[str, Any]) -> str:
 
 
 def _text(report: dict[str, Any]) -> str:
-    lines = [*_head(report["machine"], report["quick"]), _line(COLUMNS)]
+    row, columns = _layout(report)
+    lines = [*_head(report["machine"], report["quick"]), _line(columns, columns)]
     for case in report["cases"]:
-        lines += [_line(_row(case)), *("    " + note for note in _notes(case))]
+        lines += [_line(row(case), columns), *("    " + note for note in _notes(case))]
     return "\n".join([*lines, _summary(report)])
 
 
 def _markdown(report: dict[str, Any]) -> str:
     """Two tables: the work of a batch, and what one call costs."""
+    if _is_inside(report):
+        return _inside_markdown(report)
     lines = []
     batches = [case for case in report["cases"] if not case["call"]]
     if batches:
@@ -332,13 +371,29 @@ def _markdown(report: dict[str, Any]) -> str:
     return "\n".join([*lines, "", *(f"- {line}" for line in about if line)])
 
 
+def _inside_markdown(report: dict[str, Any]) -> str:
+    lines = [
+        "| inside a program of XLA | fused, under tf.function | fused, in XLA | reference, in XLA "
+        "(b) | (b) / fused in XLA | peak memory: fused in XLA / (b) | target |",
+        "|---|--:|--:|--:|--:|--:|---|",
+    ]
+    for case in report["cases"]:
+        *cells, inside, xla, verdicts = _inside_row(case)
+        if case["measured"] == "value":
+            cells[0] += ", value"
+        lines.append(f"| {' | '.join([*cells, f'{inside} / {xla} MB', verdicts])} |")
+    return "\n".join([*lines, "", *(f"- {line}" for line in _head(report["machine"], False))])
+
+
 BEGIN, END = "<!-- bench: begin -->\n", "<!-- bench: end -->\n"
+INSIDE_BEGIN, INSIDE_END = "<!-- bench --xla: begin -->\n", "<!-- bench --xla: end -->\n"
 
 
 def _put_into(file: Path, report: dict[str, Any]) -> None:
-    before, rest = file.read_text().split(BEGIN)
-    _, after = rest.split(END)
-    file.write_text(f"{before}{BEGIN}{_markdown(report)}\n{END}{after}")
+    begin, end = (INSIDE_BEGIN, INSIDE_END) if _is_inside(report) else (BEGIN, END)
+    before, rest = file.read_text().split(begin)
+    _, after = rest.split(end)
+    file.write_text(f"{before}{begin}{_markdown(report)}\n{end}{after}")
     print(f"table written into {file}", file=sys.stderr)
 
 
