@@ -1,6 +1,7 @@
 """Under jit_compile=True: the same kernels, the same bits, and clear errors where XLA cannot."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -63,21 +64,39 @@ def test_scaled_and_weighted_upstream(call):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
 
+def program_of(function, points):
+    compiled = tf.function(function, autograph=False, jit_compile=True)
+    return compiled.experimental_get_compiler_ir(*points)(stage="hlo")
+
+
+def calls_of(program):
+    return set(re.findall(r'custom_call_target="tf_pairwise\.(\w+)"', program))
+
+
 @every_call
 def test_the_kernel_is_what_runs(call):
-    """The compiled program calls the op's handler, and for a gradient the gradient's."""
-
-    def once(*points):
-        return calls.run(tpw, call, list(points))
-
+    """A gradient that was made with the loss is scaled by XLA; others are their op's."""
     points = call.tensors("float32")
-    program = tf.function(once, autograph=False, jit_compile=True)
-    program = program.experimental_get_compiler_ir(*points)(stage="hlo")
-    targets = [f"tf_pairwise.{call.op}"]
-    if call.differentiable:
-        targets.append(f"tf_pairwise.{call.op}Grad")
-    for target in targets:
-        assert f'custom_call_target="{target}"' in program
+    program = program_of(lambda *p: calls.run(tpw, call, list(p)), points)
+    cached = call.reduced and call.differentiable
+    grad = {f"{call.op}Grad"} if call.differentiable and not cached else set()
+    assert calls_of(program) == {call.op} | grad
+
+
+REDUCED = {n: c for n, c in calls.CALLS.items() if c.reduced and c.differentiable}
+
+
+@pytest.mark.parametrize("call", REDUCED.values(), ids=REDUCED)
+def test_gradients_without_a_tape(call):
+    """They are not made with the loss, and are the same bits."""
+    points = call.tensors("bfloat16")
+
+    def by_graph(*points):
+        return tf.gradients(call.function(tpw, *points), points)
+
+    assert f"{call.op}Grad" in calls_of(program_of(by_graph, points))
+    plain, compiled = both(by_graph, *points)
+    assert_same_bits(compiled, plain)
 
 
 def test_second_derivatives_of_distances():

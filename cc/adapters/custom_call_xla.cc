@@ -77,6 +77,9 @@ class CustomCallOp : public tensorflow::XlaOpKernel {
     OP_REQUIRES_OK(construction, WriteAttributes(def(), &attributes_));
     OP_REQUIRES_OK(construction, tensorflow::OpRegistry::Global()->LookUp(
                                      def().op(), &registration_));
+    if (construction->HasAttr("cached")) {
+      OP_REQUIRES_OK(construction, construction->GetAttr("cached", &cached_));
+    }
   }
 
   void Compile(tensorflow::XlaOpKernelContext* context) override {
@@ -102,6 +105,10 @@ class CustomCallOp : public tensorflow::XlaOpKernel {
     }
     std::vector<TensorShape> inferred;
     OP_REQUIRES_OK(context, InferShapes(shapes, &inferred));
+    if (cached_) {
+      OP_REQUIRES_OK(context, ScaleCached(context, operands, shapes, inferred));
+      return;
+    }
     std::vector<xla::Shape> results;
     for (int i = 0; i < static_cast<int>(inferred.size()); ++i) {
       xla::PrimitiveType type;
@@ -146,7 +153,39 @@ class CustomCallOp : public tensorflow::XlaOpKernel {
     return absl::OkStatus();
   }
 
+  // A loss's gradient that was made with the loss needs no kernel: XLA scales
+  // it where it is used, and where the scale is 1, not at all.
+  absl::Status ScaleCached(tensorflow::XlaOpKernelContext* context,
+                           const std::vector<xla::XlaOp>& operands,
+                           const std::vector<PartialTensorShape>& inputs,
+                           const std::vector<TensorShape>& outputs) const {
+    const xla::XlaOp upstream = operands[InputNamed("upstream")];
+    for (int i = 0; i < static_cast<int>(outputs.size()); ++i) {
+      const int saved =
+          InputNamed("cached_" + registration_->op_def.output_arg(i).name());
+      xla::PrimitiveType type;
+      TF_PAIRWISE_TF_RETURN_IF_ERROR(
+          tensorflow::DataTypeToPrimitiveType(output_type(i), &type));
+      if (!inputs[saved].IsIdenticalTo(PartialTensorShape(outputs[i]))) {
+        return absl::InvalidArgumentError(
+            "cached: got a gradient of another shape than its input, expected "
+            "an output of the loss op with with_gradient");
+      }
+      context->SetOutput(i, xla::ConvertElementType(
+                                xla::Mul(operands[saved], upstream), type));
+    }
+    return absl::OkStatus();
+  }
+
+  int InputNamed(const std::string& name) const {
+    const auto& inputs = registration_->op_def.input_arg();
+    int i = 0;
+    while (i < inputs.size() && inputs[i].name() != name) ++i;
+    return i;
+  }
+
   std::string attributes_;
+  bool cached_ = false;
   const tensorflow::OpRegistrationData* registration_ = nullptr;
 };
 
