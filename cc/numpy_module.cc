@@ -770,30 +770,46 @@ py::tuple BatchContrastiveLossNumpy(
 // empty without `with_gradient`. `parameters` are the temperature, or scale and
 // bias.
 py::tuple SoftmaxLossNumpy(const py::array& queries,
-                           const std::optional<py::array>& keys,
                            const std::optional<py::array>& labels,
+                           const std::optional<py::array>& keys,
+                           const std::optional<py::array>& key_labels,
+                           int64_t offset,
+                           const std::optional<py::array>& sample_weight,
                            const std::vector<double>& parameters,
                            const std::string& dtype, const std::string& kind,
-                           bool normalize, bool symmetric, bool with_gradient,
-                           int threads) {
+                           const std::string& reduction, bool normalize,
+                           bool symmetric, bool with_gradient, int threads) {
   SoftmaxLoss problem;
   problem.dtype = ParseDType(dtype);
   Raise(ParseSoftmaxKind(kind.c_str(), &problem.kind));
+  Raise(ParseReduction(reduction.c_str(), &problem.reduction));
   problem.normalize = normalize;
   problem.symmetric = symmetric;
+  problem.self = !keys.has_value();
+  const bool labelled = IsLabelled(problem);
+  (labelled ? problem.self_offset : problem.positive_offset) = offset;
 
   ShapeMatcher match;
   SoftmaxArrays arrays;
   const py::dtype storage = Storage(problem.dtype);
-  const char* points = keys.has_value() ? "queries" : "embeddings";
-  arrays.queries = Bind(points, queries, storage, "nd", &match);
-  if (keys.has_value()) {
-    arrays.keys = Bind("keys", *keys, storage, "nd", &match);
-  }
-  if (labels.has_value()) {
+  if (labelled) {
+    arrays.queries = Bind("embeddings", queries, storage, "nd", &match);
     arrays.labels = BindLabels("labels", *labels, "n|n1", &match);
+  } else {
+    arrays.queries = Bind("queries", queries, storage, "nd", &match);
   }
+  if (labelled && !problem.self) {
+    arrays.keys = Bind("ref_embeddings", *keys, storage, "md", &match);
+    arrays.key_labels = BindLabels("ref_labels", *key_labels, "m|m1", &match);
+  } else if (!labelled) {
+    const ArrayView view = View("keys", *keys, storage);
+    Raise(symmetric ? match("keys", view.shape, "nd")
+                    : match.AtLeast("keys", view.shape, "nd", 'm'));
+    arrays.keys = view.data;
+  }
+  arrays.weights = BindWeights(sample_weight, problem.dtype, &match);
   problem.n = match['n'];
+  problem.m = problem.self || symmetric ? problem.n : match['m'];
   problem.d = match['d'];
   Raise(Check(problem));
 
@@ -811,12 +827,15 @@ py::tuple SoftmaxLossNumpy(const py::array& queries,
     arrays.temperature = value;
   }
 
-  py::array loss = New(compute, Shape());
+  py::array loss =
+      New(compute, match(problem.reduction == Reduction::kNone ? "n" : ""));
   arrays.loss = loss.mutable_data();
   Gradients gradients(problem.dtype);
   if (with_gradient) {
     arrays.queries_grad = gradients.Add(match("nd"));
-    if (keys.has_value()) arrays.keys_grad = gradients.Add(match("nd"));
+    if (ReadsKeys(problem)) {
+      arrays.keys_grad = gradients.Add(Shape{true, {problem.m, problem.d}});
+    }
     if (problem.kind == SoftmaxKind::kSigmoid) {
       arrays.scale_grad = gradient;
       arrays.bias_grad = gradient + size;

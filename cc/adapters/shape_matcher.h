@@ -64,6 +64,26 @@ class ShapeMatcher {
                            shape.ToString().c_str(), Expected(pattern).c_str());
   }
 
+  // Of rows that are as many as the pattern's first letter says, or more: their
+  // number is what `rows` stands for from here on.
+  Status AtLeast(const char* argument, const Shape& shape, const char* pattern,
+                 char rows) {
+    if (!shape.known_rank) return Ok();
+    std::string own(pattern);
+    own[0] = rows;
+    const int length = static_cast<int>(own.size());
+    const int64_t least = SizeOf(pattern[0]);
+    if (Fits(shape, own.c_str(), length) &&
+        (least == kUnknownSize || shape.sizes[0] == kUnknownSize ||
+         shape.sizes[0] >= least)) {
+      Bind(argument, shape, own.c_str(), length);
+      return Ok();
+    }
+    return InvalidArgument("%s: got shape %s, expected %s, or more rows",
+                           argument, shape.ToString().c_str(),
+                           Expected(pattern).c_str());
+  }
+
   // The size that a letter stands for, or kUnknownSize.
   int64_t operator[](char letter) const { return At(letter).size; }
 

@@ -59,7 +59,8 @@ struct SoftmaxRow {
   bool symmetric;
   bool with_gradient;
   int64_t m;
-  int64_t own;  // the column of the row's own positive, or of itself
+  // The column of the row's own positive, or of itself; negative for none.
+  int64_t own;
   T* distances;
   T* exponentials;           // [m + a vector]
   const LaneOf<T>* classes;  // kSupervised and kNtXent
@@ -72,7 +73,12 @@ struct SoftmaxRow {
   const T* column_largest;
   const T* column_log_sum;
   double inverse_temperature, scale, bias;
-  double weight;  // of the row in the mean
+  double weight;  // what the row's loss is multiplied by
+  // kInfoNce symmetric: the weights of the row and of each column (null for
+  // ones), since a column's soft-max is its own row's; `weight` is then what
+  // all of them have in common.
+  double own_weight;
+  const T* column_weights;
 };
 
 struct SoftmaxResult {
@@ -350,17 +356,20 @@ SoftmaxResult InfoNceRow(const SoftmaxRow<T>& row) {
   double largest, sum;
   SumExponentials(row, false, &largest, &sum);
   const double own = LogitAt(row, row.own);
-  result.loss = row.weight * (largest - own + std::log(sum));
+  const double weight = row.weight * row.own_weight;
+  result.loss = weight * (largest - own + std::log(sum));
   double column_largest = 0, column_log_sum = 0;
   if (row.symmetric) {
     column_largest = static_cast<double>(row.column_largest[row.own]);
     column_log_sum = static_cast<double>(row.column_log_sum[row.own]);
-    result.loss = 0.5 * (result.loss +
-                         row.weight * (column_largest - own + column_log_sum));
+    result.loss =
+        0.5 * (result.loss + weight * (column_largest - own + column_log_sum));
   }
+  if (weight == 0) result.loss = 0;
   if (!row.with_gradient) return result;
   const double share = row.symmetric ? 0.5 : 1;
-  const VecT<T> inverse = hn::Set(tag, static_cast<T>(share / sum));
+  const VecT<T> inverse =
+      hn::Set(tag, static_cast<T>(share * row.own_weight / sum));
   const VecT<T> factor = hn::Set(tag, static_cast<T>(-row.inverse_temperature));
   // The row's own column: its slope has the positive taken off.
   const T own_exponential = row.exponentials[row.own];
@@ -377,16 +386,29 @@ SoftmaxResult InfoNceRow(const SoftmaxRow<T>& row) {
               hn::Sub(hn::MulAdd(factor, d, hn::Zero(tag)),
                       LoadCount(row.column_largest + k, some));
           const VecT<T> log_sum = LoadCount(row.column_log_sum + k, some);
-          g = hn::MulAdd(hn::Set(tag, static_cast<T>(0.5)),
-                         Exp(tag, hn::Sub(above, log_sum)), g);
+          VecT<T> half = hn::Set(tag, static_cast<T>(0.5));
+          if (row.column_weights != nullptr) {
+            half = hn::Mul(half, LoadCount(row.column_weights + k, some));
+          }
+          g = hn::MulAdd(half, Exp(tag, hn::Sub(above, log_sum)), g);
         }
         return g;
       });
   // own_slope - 1 without the cancellation that a sum of lanes would have.
   row.distances[row.own] =
-      static_cast<T>(-row.weight * row.inverse_temperature * (own_slope - 1));
-  result.slope_logit += row.weight * own_distance * row.inverse_temperature;
+      static_cast<T>(-weight * row.inverse_temperature * (own_slope - 1));
+  result.slope_logit += weight * own_distance * row.inverse_temperature;
   return result;
+}
+
+// SumExponentials without the row's own column, whose exponential is then 0 and
+// whose distance is one that nothing comes of.
+template <typename T>
+HWY_INLINE void SumOtherExponentials(const SoftmaxRow<T>& row, bool others_only,
+                                     double* largest, double* sum) {
+  if (row.own >= 0) row.distances[row.own] = static_cast<T>(__builtin_inf());
+  SumExponentials(row, others_only, largest, sum);
+  if (row.own >= 0) row.distances[row.own] = 0;
 }
 
 template <typename T>
@@ -407,10 +429,8 @@ SoftmaxResult SupervisedRow(const SoftmaxRow<T>& row) {
     });
     return result;
   }
-  row.distances[row.own] = static_cast<T>(__builtin_inf());  // not a column
   double largest, sum;
-  SumExponentials(row, false, &largest, &sum);
-  row.distances[row.own] = 0;
+  SumOtherExponentials(row, false, &largest, &sum);
   result.loss = row.weight * (largest + std::log(sum) - positives / count);
   if (!row.with_gradient) return result;
   const VecT<T> inverse = hn::Set(tag, static_cast<T>(1 / sum));
@@ -435,7 +455,7 @@ SoftmaxResult NtXentRow(const SoftmaxRow<T>& row) {
   const Tag<T> tag;
   SoftmaxResult result;
   double largest, sum;
-  SumExponentials(row, true, &largest, &sum);
+  SumOtherExponentials(row, true, &largest, &sum);
   // log sum of the negatives; -inf without any.
   const double negatives =
       sum == 0 ? -__builtin_inf() : largest + std::log(sum);
@@ -499,7 +519,7 @@ SoftmaxResult SigmoidRow(const SoftmaxRow<T>& row) {
                               some);
                  }
                });
-  // The diagonal's is softplus(-u), whose slope is sigmoid(u) - 1.
+  // The positive's is softplus(-u), whose slope is sigmoid(u) - 1.
   const double total = hn::ReduceSum(Tag<double>(), loss) -
                        static_cast<double>(own_softplus) + Softplus(-own_logit);
   const double own_slope = -Sigmoid(-own_logit);
@@ -776,10 +796,6 @@ int64_t BatchBytes(const BatchContrastiveLoss& problem, bool with_gradient,
 
 // ---- losses over dot products ----
 
-bool ReadsKeys(SoftmaxKind kind) {
-  return kind == SoftmaxKind::kInfoNce || kind == SoftmaxKind::kSigmoid;
-}
-
 template <typename T>
 struct SoftmaxPlan {
   RowDriver<T> driver;
@@ -792,16 +808,15 @@ struct SoftmaxPlan {
 
   SoftmaxPlan(const SoftmaxLoss& problem, bool gradient, Scratch& scratch,
               int workers) {
-    const int64_t n = problem.n;
-    const bool keys = ReadsKeys(problem.kind);
+    const int64_t n = problem.n, m = problem.m;
     constexpr int64_t kHeldElements = 512 << 10;
     Scratch counter(nullptr);
-    counter.Take<T>(n + 64);
+    counter.Take<T>(m + 64);
     driver.LayOut(scratch, problem.dtype,
-                  problem.normalize ? Metric::kCosine : Metric::kDot, n, n,
-                  problem.d, !keys, problem.symmetric, gradient, gradient,
-                  kHeldElements, counter.bytes(), workers);
-    if (!keys) classes.LayOut(scratch, n, n, true);
+                  problem.normalize ? Metric::kCosine : Metric::kDot, n, m,
+                  problem.d, !ReadsKeys(problem), problem.symmetric, gradient,
+                  gradient, kHeldElements, counter.bytes(), workers);
+    if (IsLabelled(problem)) classes.LayOut(scratch, n, m, problem.self);
     losses = scratch.Take<double>(n);
     slopes = scratch.Take<double>(n);
     slope_logits = scratch.Take<double>(n);
@@ -823,24 +838,63 @@ void UseDotProducts(Operand<T>& operand) {
   }
 }
 
+// The row's column that is its own: its positive's, or itself; -1 for none.
+int64_t OwnColumn(const SoftmaxLoss& problem, int64_t i) {
+  if (!IsLabelled(problem)) return i + problem.positive_offset;
+  if (problem.self) return i;
+  return problem.self_offset < 0 ? -1 : i + problem.self_offset;
+}
+
+// The keys of a row's label, its own among them.
+template <typename T>
+const int32_t* MembersOf(const Classes<LaneOf<T>>& classes, int64_t i,
+                         int64_t* count) {
+  const LaneOf<T> own = classes.of_anchor[i];
+  *count = 0;
+  if (own == Classes<LaneOf<T>>::kNone) return nullptr;
+  *count = classes.begin[own + 1] - classes.begin[own];
+  return classes.members + classes.begin[own];
+}
+
+// What a row counts for in the mean, but for its weight.
+template <typename T>
+double CountOf(const SoftmaxLoss& problem, const Classes<LaneOf<T>>& classes,
+               int64_t i) {
+  if (!IsLabelled(problem)) return 1;
+  int64_t positives;
+  MembersOf<T>(classes, i, &positives);
+  const int64_t own = OwnColumn(problem, i);
+  if (own >= 0 && classes.of_ref[own] == classes.of_anchor[i]) --positives;
+  if (problem.kind == SoftmaxKind::kNtXent) {
+    return static_cast<double>(positives);
+  }
+  return positives > 0 ? 1 : 0;
+}
+
 template <typename T>
 void RunSoftmax(const SoftmaxLoss& problem, const SoftmaxArrays& arrays,
                 void* base, const ParallelFor& parallel) {
-  const int64_t n = problem.n;
-  const bool with_gradient = arrays.queries_grad != nullptr;
-  const bool keys = ReadsKeys(problem.kind);
+  const int64_t n = problem.n, m = problem.m;
+  // Without queries their gradient is an empty array, which may be null.
+  const bool with_gradient =
+      arrays.queries_grad != nullptr || arrays.keys_grad != nullptr;
+  const bool keys = ReadsKeys(problem), labelled = IsLabelled(problem);
   Scratch scratch(base);
   SoftmaxPlan<T> plan(problem, with_gradient, scratch, parallel.workers);
   RowDriver<T>& driver = plan.driver;
   driver.Prepare(problem.dtype, arrays.queries, arrays.keys, parallel);
   UseDotProducts(driver.x);
   if (keys) UseDotProducts(driver.y);
+  if (labelled) {
+    plan.classes.Build(arrays.labels, n, arrays.key_labels, m, problem.self);
+  }
 
   SoftmaxRow<T> shared = {};
   shared.kind = problem.kind;
   shared.symmetric = problem.symmetric;
   shared.with_gradient = with_gradient;
-  shared.m = n;
+  shared.m = m;
+  shared.classes = labelled ? plan.classes.of_ref : nullptr;
   shared.column_largest = plan.column_largest;
   shared.column_log_sum = plan.column_log_sum;
   double temperature = 1;
@@ -851,19 +905,19 @@ void RunSoftmax(const SoftmaxLoss& problem, const SoftmaxArrays& arrays,
     temperature = LoadCompute(problem.dtype, arrays.temperature, 0);
     shared.inverse_temperature = 1 / temperature;
   }
-  shared.weight = 1 / static_cast<double>(n);
-  if (!keys) {
-    plan.classes.Build(arrays.labels, n, nullptr, n, true);
-    shared.classes = plan.classes.of_ref;
-    // The mean is over anchors with a positive, or over positive pairs.
-    double counted = 0;
-    for (int64_t c = 0; c < plan.classes.count; ++c) {
-      const double size = plan.classes.begin[c + 1] - plan.classes.begin[c];
-      if (size < 2) continue;
-      counted +=
-          problem.kind == SoftmaxKind::kNtXent ? size * (size - 1) : size;
-    }
-    shared.weight = Inverse(counted);
+  const auto weight_of = [&](int64_t i) {
+    return LoadCompute(problem.dtype, arrays.weights, i);
+  };
+  // What the mean divides by is known before any distance.
+  LossSums total;
+  for (int64_t i = 0; i < n; ++i) {
+    total.counted += weight_of(i) * CountOf<T>(problem, plan.classes, i);
+  }
+  if (arrays.counted != nullptr) *arrays.counted = total.counted;
+  const double scale = ScaleOf(problem.reduction, total);
+  shared.own_weight = 1;
+  if (problem.symmetric) {
+    shared.column_weights = static_cast<const T*>(arrays.weights);
   }
   const auto buffer = [](const typename RowDriver<T>::Worker& worker) {
     Scratch own(worker.own);
@@ -886,31 +940,48 @@ void RunSoftmax(const SoftmaxLoss& problem, const SoftmaxArrays& arrays,
                 plan.column_log_sum[i] = static_cast<T>(sums.log_sum);
               });
   }
-  driver.Run(-1, parallel,
-             [&](int64_t i, T* distances,
-                 const typename RowDriver<T>::Worker& worker) {
-               SoftmaxRow<T> row = shared;
-               row.distances = distances;
-               row.exponentials = buffer(worker);
-               row.own = i;
-               if (!keys) {
-                 row.own_class = plan.classes.of_anchor[i];
-                 const int32_t* begin = plan.classes.begin + row.own_class;
-                 row.positives = plan.classes.members + begin[0];
-                 row.positives_count = begin[1] - begin[0];
-               }
-               const SoftmaxResult result = RunRow(row);
-               plan.losses[i] = result.loss;
-               plan.slopes[i] = result.slope;
-               plan.slope_logits[i] = result.slope_logit;
-             });
-  double loss = 0, slope = 0, slope_logit = 0;
+  driver.Run(
+      -1, parallel,
+      [&](int64_t i, T* distances,
+          const typename RowDriver<T>::Worker& worker) {
+        SoftmaxRow<T> row = shared;
+        row.weight = scale;
+        (problem.symmetric ? row.own_weight : row.weight) *= weight_of(i);
+        SoftmaxResult result;
+        if (row.weight == 0) {
+          // Takes a NaN row out as well.
+          for (int64_t j = 0; with_gradient && j < m; ++j) {
+            distances[j] = 0;
+          }
+        } else {
+          row.distances = distances;
+          row.exponentials = buffer(worker);
+          row.own = OwnColumn(problem, i);
+          if (labelled) {
+            row.own_class = plan.classes.of_anchor[i];
+            row.positives = MembersOf<T>(plan.classes, i, &row.positives_count);
+          }
+          result = RunRow(row);
+        }
+        plan.losses[i] = result.loss;
+        plan.slopes[i] = result.slope;
+        plan.slope_logits[i] = result.slope_logit;
+      });
+  double slope = 0, slope_logit = 0;
   for (int64_t i = 0; i < n; ++i) {
-    loss += plan.losses[i];
+    total.sum += plan.losses[i];
     slope += plan.slopes[i];
     slope_logit += plan.slope_logits[i];
   }
-  if (arrays.loss != nullptr) StoreLoss(problem.dtype, loss, arrays.loss);
+  if (arrays.loss != nullptr) {
+    if (problem.reduction == Reduction::kNone) {
+      for (int64_t i = 0; i < n; ++i) {
+        static_cast<T*>(arrays.loss)[i] = static_cast<T>(plan.losses[i]);
+      }
+    } else {
+      StoreLoss(problem.dtype, total.sum, arrays.loss);
+    }
+  }
   if (arrays.temperature_grad != nullptr) {
     StoreLoss(problem.dtype, -slope_logit / temperature,
               arrays.temperature_grad);
@@ -1015,12 +1086,46 @@ Status Check(const SoftmaxLoss& problem) {
     return InvalidArgument("kind: got the unknown value %d",
                            static_cast<int>(problem.kind));
   }
+  if (static_cast<int32_t>(problem.reduction) < 0 ||
+      problem.reduction > Reduction::kMean) {
+    return InvalidArgument(
+        "reduction: got value %d, expected none, sum or mean",
+        static_cast<int>(problem.reduction));
+  }
+  const bool labelled = IsLabelled(problem);
+  TF_PAIRWISE_RETURN_IF_ERROR(
+      CheckRows(labelled ? "embeddings" : "queries", problem.n, problem.d));
+  TF_PAIRWISE_RETURN_IF_ERROR(
+      CheckRows(labelled ? "ref_embeddings" : "keys", problem.m, problem.d));
   if (problem.symmetric && problem.kind != SoftmaxKind::kInfoNce) {
     return InvalidArgument(
         "symmetric: got true, expected false but for info_nce_loss");
   }
-  return CheckRows(ReadsKeys(problem.kind) ? "queries" : "embeddings",
-                   problem.n, problem.d);
+  if (labelled) {
+    return CheckReferences(problem.self, problem.self_offset, problem.n,
+                           problem.m);
+  }
+  if (problem.symmetric ? problem.m != problem.n : problem.m < problem.n) {
+    return InvalidArgument(
+        "keys: got %lld rows, expected the %lld of queries%s",
+        static_cast<long long>(problem.m), static_cast<long long>(problem.n),
+        problem.symmetric ? ", since symmetric is true" : ", or more");
+  }
+  if (problem.symmetric && problem.positive_offset != 0) {
+    return InvalidArgument(
+        "positive_offset: got %lld, expected 0, since symmetric is true",
+        static_cast<long long>(problem.positive_offset));
+  }
+  // As a difference, which cannot overflow.
+  if (problem.positive_offset < 0 ||
+      problem.positive_offset > problem.m - problem.n) {
+    return InvalidArgument(
+        "positive_offset: got %lld with %lld queries and %lld keys, expected 0 "
+        "to the difference",
+        static_cast<long long>(problem.positive_offset),
+        static_cast<long long>(problem.n), static_cast<long long>(problem.m));
+  }
+  return Ok();
 }
 
 Status CheckTemperature(double temperature) {

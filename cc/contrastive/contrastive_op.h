@@ -14,9 +14,6 @@
 
 namespace tf_pairwise {
 
-// A soft-max loss is always a scalar.
-inline const char* LossPattern(const SoftmaxLoss&) { return ""; }
-
 // ---- explicit pairs ----
 
 struct ContrastiveFamily {
@@ -98,20 +95,22 @@ struct BatchContrastiveFamily
 
 // ---- losses over the dot products of a batch ----
 
-// One op for all of them. Inputs that a kind does not read are passed all the
-// same, and have no gradient.
-struct SoftmaxFamily {
-  using Problem = SoftmaxLoss;
-  using Arrays = SoftmaxArrays;
-  enum { kQueries, kKeys, kLabels, kTemperature, kScale, kBias, kInputs };
+// One op for all of them, with the inputs of a labelled batch's: keys are its
+// references. Inputs that a kind does not read are passed all the same, and
+// have no gradient.
+struct SoftmaxFamily : BatchFamily<SoftmaxLoss, SoftmaxArrays> {
+  enum {
+    kQueries = kEmbeddings,
+    kKeys = kRefs,
+    kKeyLabels = kRefLabels,
+    kOffset = kSelfOffset,
+    kTemperature = BatchFamily::kInputs,
+    kScale,
+    kBias,
+    kInputs
+  };
   static constexpr int kPoints[] = {kQueries, kKeys, kTemperature, kScale,
                                     kBias};
-  static constexpr int kWeight = kNoWeight;
-
-  static bool IsLabelled(const Problem& problem) {
-    return problem.kind == SoftmaxKind::kSupervised ||
-           problem.kind == SoftmaxKind::kNtXent;
-  }
 
   static bool IsSigmoid(const Problem& problem) {
     return problem.kind == SoftmaxKind::kSigmoid;
@@ -123,7 +122,9 @@ struct SoftmaxFamily {
         ReadName(context, "kind", ParseSoftmaxKind, &problem->kind));
     TF_PAIRWISE_TF_RETURN_IF_ERROR(
         context->GetAttr("normalize", &problem->normalize));
-    return context->GetAttr("symmetric", &problem->symmetric);
+    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+        context->GetAttr("symmetric", &problem->symmetric));
+    return context->GetAttr("self", &problem->self);
   }
 
   template <typename Inputs>
@@ -131,11 +132,14 @@ struct SoftmaxFamily {
                             ShapeMatcher* match) {
     if (IsLabelled(problem)) {
       TF_PAIRWISE_RETURN_IF_ERROR(
-          (*match)("embeddings", inputs(kQueries), "nd"));
-      TF_PAIRWISE_RETURN_IF_ERROR((*match)("labels", inputs(kLabels), "n|n1"));
+          BatchFamily::MatchShapes(problem, inputs, match));
     } else {
       TF_PAIRWISE_RETURN_IF_ERROR((*match)("queries", inputs(kQueries), "nd"));
-      TF_PAIRWISE_RETURN_IF_ERROR((*match)("keys", inputs(kKeys), "nd"));
+      TF_PAIRWISE_RETURN_IF_ERROR(
+          problem.symmetric ? (*match)("keys", inputs(kKeys), "nd")
+                            : match->AtLeast("keys", inputs(kKeys), "nd", 'm'));
+      TF_PAIRWISE_RETURN_IF_ERROR(
+          (*match)("positive_offset", inputs(kOffset), ""));
     }
     if (IsSigmoid(problem)) {
       TF_PAIRWISE_RETURN_IF_ERROR((*match)("scale", inputs(kScale), ""));
@@ -150,16 +154,23 @@ struct SoftmaxFamily {
     problem->n = match['n'];
     problem->d = match['d'];
     arrays->queries = call.input(kQueries);
-    if (IsLabelled(*problem)) {
-      arrays->labels = In<int64_t>(call, kLabels);
-    } else {
+    if (IsLabelled(*problem)) arrays->labels = In<int64_t>(call, kLabels);
+    const bool keys = ReadsKeys(*problem);
+    problem->m = keys && !problem->symmetric ? match['m'] : match['n'];
+    if (keys) {
       arrays->keys = call.input(kKeys);
+      (IsLabelled(*problem) ? problem->self_offset : problem->positive_offset) =
+          *In<int64_t>(call, kOffset);
+      if (IsLabelled(*problem)) {
+        arrays->key_labels = In<int64_t>(call, kKeyLabels);
+      }
     }
     if (IsSigmoid(*problem)) {
       arrays->scale = call.input(kScale);
       arrays->bias = call.input(kBias);
+    } else {
+      arrays->temperature = call.input(kTemperature);
     }
-    arrays->temperature = call.input(kTemperature);
   }
 
   static bool HasGradient(const Problem& problem, int i) {
@@ -167,7 +178,7 @@ struct SoftmaxFamily {
       case kQueries:
         return true;
       case kKeys:
-        return !IsLabelled(problem);
+        return ReadsKeys(problem);
       case kTemperature:
         return !IsSigmoid(problem);
       default:

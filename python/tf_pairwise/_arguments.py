@@ -9,6 +9,7 @@ SOFT_MININGS = ("all", "hard", "semi_hard")
 ONLY = ("same_label", "other_label")
 REDUCTIONS = ("none", "sum", "mean", "mean_nonzero")
 BATCH_CONTRASTIVE_REDUCTIONS = (*REDUCTIONS, "balanced_mean")
+SOFTMAX_REDUCTIONS = ("none", "sum", "mean")
 LIST_REDUCTIONS = (*REDUCTIONS, "mean_lists")
 PAIR_LOSSES = ("logistic", "hinge", "soft_zero_one")
 LIST_LOSSES = (*PAIR_LOSSES, "mse")
@@ -70,12 +71,19 @@ def references(ref_embeddings, ref_labels, self_offset):
 
 def self_offset(value):
     """A self_offset that is a Python integer, or -1 for none."""
-    if value is None:
-        return -1
+    return -1 if value is None else _offset("self_offset", value, " or None", ", or None")
+
+
+def positive_offset(value):
+    """A positive_offset that is a Python integer."""
+    return _offset("positive_offset", value)
+
+
+def _offset(name, value, or_type="", or_value=""):
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"self_offset: got {value!r}, expected an integer or None")
+        raise TypeError(f"{name}: got {value!r}, expected an integer{or_type}")
     if value < 0:
-        raise ValueError(f"self_offset: got {value!r}, expected 0 or more, or None")
+        raise ValueError(f"{name}: got {value!r}, expected 0 or more{or_value}")
     return int(value)
 
 

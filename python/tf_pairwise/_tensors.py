@@ -75,11 +75,20 @@ def weights(value, dtype, name="sample_weight"):
 
 def self_offset(value):
     """self_offset as an int64 scalar, -1 for none."""
+    return _offset("self_offset", value, _arguments.self_offset)
+
+
+def positive_offset(value):
+    """positive_offset as an int64 scalar."""
+    return _offset("positive_offset", value, _arguments.positive_offset)
+
+
+def _offset(name, value, check):
     # tf.is_tensor of what is not one takes as long as an op.
     if value is None or isinstance(value, int) or not tf.is_tensor(value):
-        return constant(_arguments.self_offset(value), tf.int64)
+        return constant(check(value), tf.int64)
     if not value.dtype.is_integer:
-        raise TypeError(f"self_offset: got {value.dtype.name}, expected an integer type")
+        raise TypeError(f"{name}: got {value.dtype.name}, expected an integer type")
     return tf.cast(value, tf.int64)
 
 

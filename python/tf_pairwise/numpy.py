@@ -186,80 +186,126 @@ def info_nce_loss(
     *,
     symmetric=False,
     normalize=True,
+    positive_offset=0,
+    sample_weight=None,
+    reduction="mean",
     with_gradient=False,
     threads=None,
 ):
-    """`tf_pairwise.info_nce_loss`: two of [n, d] -> a scalar.
+    """`tf_pairwise.info_nce_loss`: [n, d], [m, d] -> a scalar, or [n] with reduction "none".
 
-    With with_gradient, (loss, (queries_grad, keys_grad, temperature_grad)).
+    With with_gradient, (loss, (queries_grad, keys_grad, temperature_grad)): the gradients of
+    the loss, or of the sum of the losses with reduction "none".
     """
     temperature = _arguments.number("temperature", temperature, above=0)
-    queries, dtype = _points("queries", queries)
-    keys = _like("keys", keys, queries, "queries")
-    options = (bool(normalize), bool(symmetric), bool(with_gradient), _threads(threads))
-    return _softmax_loss("info_nce", queries, keys, None, [temperature], dtype, *options)
+    inputs = _queries_and_keys(queries, keys, positive_offset)
+    options = (reduction, normalize, symmetric, with_gradient, threads)
+    return _softmax_loss("info_nce", inputs, sample_weight, [temperature], *options)
 
 
 def supervised_contrastive_loss(
-    embeddings, labels, temperature=0.1, *, normalize=True, with_gradient=False, threads=None
+    embeddings,
+    labels,
+    temperature=0.1,
+    *,
+    normalize=True,
+    ref_embeddings=None,
+    ref_labels=None,
+    self_offset=None,
+    sample_weight=None,
+    reduction="mean",
+    with_gradient=False,
+    threads=None,
 ):
-    """`tf_pairwise.supervised_contrastive_loss`: [n, d], [n] -> a scalar.
+    """`tf_pairwise.supervised_contrastive_loss`: [n, d], [n] -> a scalar, or [n] with "none".
 
-    With with_gradient, (loss, (embeddings_grad, temperature_grad)).
+    With with_gradient, (loss, (embeddings_grad, temperature_grad)), and with references
+    (loss, (embeddings_grad, ref_embeddings_grad, temperature_grad)): the gradients of the loss,
+    or of the sum of the losses with reduction "none".
     """
     temperature = _arguments.number("temperature", temperature, above=0)
-    embeddings, dtype = _points("embeddings", embeddings)
-    labels = _labels("labels", labels)
-    options = (bool(normalize), False, bool(with_gradient), _threads(threads))
-    return _softmax_loss("supervised", embeddings, None, labels, [temperature], dtype, *options)
+    inputs = _batch(embeddings, labels, ref_embeddings, ref_labels, self_offset)
+    options = (reduction, normalize, False, with_gradient, threads)
+    return _softmax_loss("supervised", inputs, sample_weight, [temperature], *options)
 
 
 def nt_xent_loss(
-    embeddings, labels, temperature=0.5, *, normalize=True, with_gradient=False, threads=None
+    embeddings,
+    labels,
+    temperature=0.5,
+    *,
+    normalize=True,
+    ref_embeddings=None,
+    ref_labels=None,
+    self_offset=None,
+    sample_weight=None,
+    reduction="mean",
+    with_gradient=False,
+    threads=None,
 ):
-    """`tf_pairwise.nt_xent_loss`: [n, d], [n] -> a scalar.
+    """`tf_pairwise.nt_xent_loss`: [n, d], [n] -> a scalar, or [n] with reduction "none".
 
-    With with_gradient, (loss, (embeddings_grad, temperature_grad)).
+    With with_gradient, as `supervised_contrastive_loss`.
     """
     temperature = _arguments.number("temperature", temperature, above=0)
-    embeddings, dtype = _points("embeddings", embeddings)
-    labels = _labels("labels", labels)
-    options = (bool(normalize), False, bool(with_gradient), _threads(threads))
-    return _softmax_loss("nt_xent", embeddings, None, labels, [temperature], dtype, *options)
+    inputs = _batch(embeddings, labels, ref_embeddings, ref_labels, self_offset)
+    options = (reduction, normalize, False, with_gradient, threads)
+    return _softmax_loss("nt_xent", inputs, sample_weight, [temperature], *options)
 
 
 def sigmoid_contrastive_loss(
-    queries, keys, scale, bias, *, normalize=True, with_gradient=False, threads=None
+    queries,
+    keys,
+    scale,
+    bias,
+    *,
+    normalize=True,
+    positive_offset=0,
+    sample_weight=None,
+    reduction="mean",
+    with_gradient=False,
+    threads=None,
 ):
-    """`tf_pairwise.sigmoid_contrastive_loss`: two of [n, d] -> a scalar.
+    """`tf_pairwise.sigmoid_contrastive_loss`: [n, d], [m, d] -> a scalar, or [n] with "none".
 
-    With with_gradient, (loss, (queries_grad, keys_grad, scale_grad, bias_grad)).
+    With with_gradient, (loss, (queries_grad, keys_grad, scale_grad, bias_grad)): the gradients
+    of the loss, or of the sum of the losses with reduction "none".
     """
     parameters = [_arguments.number("scale", scale), _arguments.number("bias", bias)]
-    queries, dtype = _points("queries", queries)
-    keys = _like("keys", keys, queries, "queries")
-    options = (bool(normalize), False, bool(with_gradient), _threads(threads))
-    return _softmax_loss("sigmoid", queries, keys, None, parameters, dtype, *options)
+    inputs = _queries_and_keys(queries, keys, positive_offset)
+    options = (reduction, normalize, False, with_gradient, threads)
+    return _softmax_loss("sigmoid", inputs, sample_weight, parameters, *options)
 
 
 def _softmax_loss(
-    kind, queries, keys, labels, parameters, dtype, normalize, symmetric, with_gradient, threads
+    kind,
+    inputs,
+    sample_weight,
+    parameters,
+    reduction,
+    normalize,
+    symmetric,
+    with_gradient,
+    threads,
 ):
+    """Of what `_queries_and_keys` or `_batch` made of the points."""
+    _arguments.one_of("reduction", reduction, _arguments.SOFTMAX_REDUCTIONS)
+    inputs, points, dtype = inputs
     loss, gradients, of_parameters = _numpy.softmax_loss(
-        _raw(queries),
-        _raw(keys),
-        labels,
+        *inputs,
+        _weights(sample_weight, dtype),
         parameters,
         dtype,
         kind,
-        normalize,
-        symmetric,
-        with_gradient,
-        threads,
+        reduction,
+        bool(normalize),
+        bool(symmetric),
+        bool(with_gradient),
+        _threads(threads),
     )
     if not with_gradient:
         return loss[()]
-    return loss[()], (*(gradient.view(queries.dtype) for gradient in gradients), *of_parameters)
+    return loss[()], (*(gradient.view(points.dtype) for gradient in gradients), *of_parameters)
 
 
 def triplet_loss(
@@ -545,6 +591,14 @@ def _batch(embeddings, labels, ref_embeddings, ref_labels, self_offset):
         ref_labels = _labels("ref_labels", ref_labels)
     offset = _arguments.self_offset(self_offset)
     return (_raw(embeddings), labels, ref_embeddings, ref_labels, offset), embeddings, dtype
+
+
+def _queries_and_keys(queries, keys, positive_offset):
+    """The same of a function of queries and keys, which have no labels."""
+    queries, dtype = _points("queries", queries)
+    keys = _like("keys", keys, queries, "queries")
+    offset = _arguments.positive_offset(positive_offset)
+    return (_raw(queries), None, _raw(keys), None, offset), queries, dtype
 
 
 def _threads(value):
