@@ -81,9 +81,11 @@ def results():
                         yield f"{name} margin={margin} {reduction}", made
 
 
-def write(path, threads):
+def write(path, threads, op_determinism):
     import tensorflow as tf
 
+    if op_determinism:
+        tf.config.experimental.enable_op_determinism()
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     arrays = {}
     for name, tensors in results():
@@ -93,7 +95,7 @@ def write(path, threads):
     np.savez(path, **arrays)
 
 
-def run(path, threads=2, isa=None):
+def run(path, threads=2, isa=None, op_determinism=False):
     environment = {k: v for k, v in os.environ.items() if k != "TF_PAIRWISE_ISA"}
     if isa is not None:
         environment["TF_PAIRWISE_ISA"] = isa
@@ -101,7 +103,13 @@ def run(path, threads=2, isa=None):
     paths = [root, environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(p for p in paths if p)
     made = subprocess.run(
-        [sys.executable, os.path.abspath(__file__), str(path), str(threads)],
+        [
+            sys.executable,
+            os.path.abspath(__file__),
+            str(path),
+            str(threads),
+            *["op_determinism"] * op_determinism,
+        ],
         env=environment,
         capture_output=True,
         text=True,
@@ -130,6 +138,11 @@ def test_threads_do_not_change_a_bit(threads, two_threads, tmp_path):
 
 def test_runs_do_not_change_a_bit(two_threads, tmp_path):
     assert_same_bits(run(tmp_path / "made.npz", threads=2), two_threads)
+
+
+def test_op_determinism_changes_nothing(two_threads, tmp_path):
+    """The switch that has TensorFlow refuse what is not deterministic."""
+    assert_same_bits(run(tmp_path / "made.npz", op_determinism=True), two_threads)
 
 
 ISA_FLAGS = {
@@ -170,4 +183,4 @@ def test_instruction_sets_agree(isa, two_threads, tmp_path):
 
 
 if __name__ == "__main__":
-    write(sys.argv[1], int(sys.argv[2]))
+    write(sys.argv[1], int(sys.argv[2]), "op_determinism" in sys.argv)

@@ -102,6 +102,7 @@ def _tensorflow_checks(
     import tf_pairwise as tpw
     from tf_pairwise import reference
 
+    tf.get_logger().setLevel("ERROR")  # that a function is traced for each check is meant
     minings = ("all", "hard", "semi_hard", "semi_hard_all", "hard_all")
     calls = [
         ("pairwise_distance", lambda api, x, y, z: api.pairwise_distance(x, y)),
@@ -115,17 +116,26 @@ def _tensorflow_checks(
         )
         for mining in minings
     ]
+    inputs = [tf.constant(array) for array in (x, y, z)]
+
+    def results(call, api):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            value = call(api, *inputs)
+        return [value, *tape.gradient(value, inputs, unconnected_gradients="zero")]
+
     for name, call in calls:
-        results = []
-        for api in (tpw, reference):
-            inputs = [tf.constant(array) for array in (x, y, z)]
-            with tf.GradientTape() as tape:
-                tape.watch(inputs)
-                value = call(api, *inputs)
-            gradients = tape.gradient(value, inputs, unconnected_gradients="zero")
-            results.append([value.numpy(), *(gradient.numpy() for gradient in gradients)])
-        for part, fused, expected in zip(("value", "dx", "dy", "dz"), *results, strict=True):
-            yield f"{name} {part}", fused, expected
+        made, expected = results(call, tpw), results(call, reference)
+        parts = ("value", "dx", "dy", "dz")
+        for part, a, b in zip(parts, made, expected, strict=True):
+            yield f"{name} {part}", a.numpy(), b.numpy()
+        if not _library.build_info()["xla"]:
+            continue
+        compiled = tf.function(
+            lambda call=call: results(call, tpw), autograph=False, jit_compile=True
+        )
+        for part, a, b in zip(parts, compiled(), expected, strict=True):
+            yield f"{name} {part}, compiled by XLA", a.numpy(), b.numpy()
     for mining in minings:
         fused, expected = (
             np.asarray(api.mine_triplets(x, labels, mining)) for api in (tpw, reference)
