@@ -5,6 +5,9 @@ classes and K rows of each. The losses over given pairs and triplets need those:
 `triplets` draw them. What is drawn depends on nothing but the labels, the seed and how often the
 dataset has been iterated, and is the same on every machine and for every version of NumPy, so
 that workers that share a seed share one sequence of batches and take their own batches of it.
+
+Each takes arrays, in memory or on disk, or a tf.data.Dataset of single elements (x, y), which is
+read as it comes: of that only a window of rows is held.
 """
 
 import collections.abc
@@ -28,12 +31,13 @@ def balanced_batches(
     classes_per_batch=None,
     samples_per_class=None,
     *,
-    small_classes="repeat",
+    small_classes=None,
     shuffle=True,
     seed=None,
     num_shards=1,
     shard_index=0,
     batches_per_epoch=None,
+    buffer=None,
 ):
     """Batches of P classes with K rows each, as the losses over all pairs of a batch want them.
 
@@ -48,32 +52,45 @@ def balanced_batches(
     once (and a few twice, to fill the last batch). Where they differ, the rows of large classes
     take turns from epoch to epoch and those of small ones are used several times.
 
+    A tf.data.Dataset is read once an epoch, and `buffer` of its rows wait in a window. Once that
+    is full, a batch takes P of the classes that have K rows there, each of them equally likely,
+    and rows of each; where there are not P such classes, the rows that have waited longest are
+    left out. At the end batches are made as long as they can be, and what remains is left out.
+
     Args:
       data: an array or a tensor [n, ...], or a nested dict, tuple or list of those. Anything that
         has a shape and a dtype and takes an array of integers as its index will do (np.memmap, an
         h5py dataset): only the rows of a batch are read, and arrays are not copied. A list of
-        strings (file names, say) is an array.
-      labels: [n] or [n, 1], of any integer dtype.
+        strings (file names, say) is an array. Or a tf.data.Dataset of (x, y), one row an element:
+        x any structure of tensors, y an integer, of shape [] or [1].
+      labels: [n] or [n, 1], of any integer dtype; None for a dataset, which has its own.
       classes_per_batch: P, a Python integer, 1 or more.
       samples_per_class: K, a Python integer, 1 or more. Losses over positive pairs want 2 or more.
       small_classes: what becomes of a class with fewer than K rows: "repeat" fills its K rows with
-        repetitions, as evenly as possible, "skip" leaves the class out.
+        repetitions, as evenly as possible, "skip" leaves the class out. None is "repeat" for
+        arrays and "skip" for a dataset, which takes no other.
       shuffle: False for rows and classes in the order in which they come, the same at every
-        iteration.
+        iteration. A dataset's own shuffling is its own affair.
       seed: an integer, for the same sequence of epochs each time the dataset is made. None takes
         one from tf.random.set_seed (or keras.utils.set_random_seed) if that was called, else a
         random one. Each iteration is the next epoch, in another order.
       num_shards, shard_index: this worker's share: of every epoch's batches number shard_index,
         shard_index + num_shards, and so on. Workers pass the same arguments otherwise, with a
         seed. Their numbers of batches are equal, and they stay in step as long as they iterate
-        equally often.
+        equally often. Of a dataset every worker reads all and keeps the elements number
+        shard_index, shard_index + num_shards, ...; for equal numbers of batches, give
+        batches_per_epoch.
       batches_per_epoch: the number of batches in an epoch, in all shards together, a multiple of
         num_shards; None for the number above, rounded up to such a multiple. An epoch of another
-        length is the same sequence of batches, shorter or longer.
+        length is the same sequence of batches, shorter or longer. A dataset is then read as often
+        as that takes, else once.
+      buffer: the number of a dataset's rows that wait, P K or more; None for 10 P K. Besides, up
+        to P K rows are being read. It wants to be long enough for P classes to come K times each.
 
     Returns:
-      A tf.data.Dataset of (x, y) with known cardinality: x has data's structure and dtypes (lists
-      become tuples) and shapes [P K, ...], y is [P K], of labels' dtype.
+      A tf.data.Dataset of (x, y): x has data's structure and dtypes (lists become tuples) and
+      shapes [P K, ...], y is [P K], of labels' dtype. Its cardinality is known, but for that of a
+      dataset without batches_per_epoch.
 
       The labels and about 30 bytes a row stay in memory, at the start of an epoch some 100 bytes
       a row are in use for a moment. Batches are made by Python functions in this process: such a
@@ -83,6 +100,8 @@ def balanced_batches(
       ValueError: sizes or names that do not fit, fewer than P classes, or a missing seed with
         num_shards more than 1.
       TypeError: labels that are not integers, or data that is no array.
+      tf.errors.InvalidArgumentError: when iterated, a dataset that gave no batch at all, or whose
+        elements differ in shape.
 
     Example:
       >>> x, labels = tf.range(8) * 10, [0, 0, 1, 1, 2, 2, 3, 3]
@@ -93,9 +112,20 @@ def balanced_batches(
     """
     classes_per_batch = _integer("classes_per_batch", classes_per_batch, least=1)
     samples_per_class = _integer("samples_per_class", samples_per_class, least=1)
-    _arguments.one_of("small_classes", small_classes, SMALL_CLASSES)
+    if small_classes is not None:
+        _arguments.one_of("small_classes", small_classes, SMALL_CLASSES)
     order = _Order(shuffle, seed, num_shards, shard_index, batches_per_epoch)
-    arrays, classes = _arrays(data, labels)
+    if isinstance(data, tf.data.Dataset):
+        if small_classes == "repeat":
+            raise ValueError("small_classes: got 'repeat' with a dataset, expected None or 'skip'")
+        shape = [classes_per_batch * samples_per_class]
+
+        def draw_waiting(waiting, key, number, last):
+            return _balanced(waiting, key, last, classes_per_batch, samples_per_class)
+
+        wanted = f"{classes_per_batch} classes with {samples_per_class} rows each"
+        return _streamed(data, labels, buffer, draw_waiting, order, shape, None, wanted)
+    arrays, classes = _arrays(data, labels, buffer)
     least = samples_per_class if small_classes == "skip" else 1
     used = np.flatnonzero(classes.sizes >= least)
     if len(used) < classes_per_batch:
@@ -108,7 +138,7 @@ def balanced_batches(
     rows_per_batch = classes_per_batch * samples_per_class
 
     def draw(key, batches):
-        keys = (None, None) if key is None else (_hash(key, 0), _hash(key, 1))
+        keys = [_hash_or_none(key, i) for i in range(2)]
         visited = _deal(keys[0], np.array([len(used)]), classes_per_batch, np.array([batches]))
         visited = visited.ravel()
         visits = np.bincount(visited, minlength=len(used))
@@ -134,6 +164,7 @@ def pairs(
     num_shards=1,
     shard_index=0,
     batches_per_epoch=None,
+    buffer=None,
 ):
     """Batches of pairs with their labels, for `contrastive_loss` and its Keras class.
 
@@ -144,9 +175,13 @@ def pairs(
     an epoch. Second rows are drawn uniformly. By default an epoch is ceil(rows / batch_size)
     batches.
 
+    Of a tf.data.Dataset `buffer` rows wait in a window. Once that is full, a batch takes its
+    first rows out of it, whereas second rows are drawn from all that are there and remain; where
+    there are too few that have a second row, those that have waited longest are left out. What is
+    no whole batch at the end is left out too.
+
     Args:
-      data: as `balanced_batches` takes it.
-      labels: [n] or [n, 1], of any integer dtype.
+      data, labels: as `balanced_batches` takes them.
       batch_size: the number of pairs in a batch, a Python integer, 1 or more.
       positive_fraction: the share of similar pairs, from 0 to 1. If the number of them in a batch
         is no integer, batches differ by one. Similar and dissimilar pairs take turns in a batch.
@@ -155,15 +190,18 @@ def pairs(
       shuffle: False for first rows in the order in which they come (that of dissimilar pairs from
         the end), and second rows by a rule: the next of the class, or one of the classes behind.
       seed, num_shards, shard_index, batches_per_epoch: as in `balanced_batches`.
+      buffer: the number of a dataset's rows that wait, batch_size or more; None for 10 batch_size.
 
     Returns:
-      A tf.data.Dataset of (x, y) with known cardinality: x has data's structure and dtypes, the
-      pairs stacked, [batch_size, 2, ...], and y is int32 [batch_size].
+      A tf.data.Dataset of (x, y), its cardinality known as that of `balanced_batches` is: x has
+      data's structure and dtypes, the pairs stacked, [batch_size, 2, ...], and y is int32
+      [batch_size].
 
     Raises:
       ValueError: sizes or names that do not fit, no similar or no dissimilar pair in the labels
         where some are asked for, or a missing seed with num_shards more than 1.
       TypeError: labels that are not integers, or data that is no array.
+      tf.errors.InvalidArgumentError: as `balanced_batches` does.
 
     Example:
       >>> x, labels = tf.constant([1, 2, 30, 40]), [0, 0, 1, 1]
@@ -178,7 +216,24 @@ def pairs(
     if _integer("similar_label", similar_label, least=0) > 1:
         raise ValueError(f"similar_label: got {similar_label}, expected 0 or 1")
     order = _Order(shuffle, seed, num_shards, shard_index, batches_per_epoch)
-    arrays, classes = _arrays(data, labels)
+
+    def kinds(start, count):
+        """Which of the pairs number start and on are similar, and the labels of all."""
+        ends = np.floor(np.arange(start, start + count + 1) * positive_fraction + 0.5)
+        similar = np.diff(ends) > 0
+        return similar, np.where(similar, similar_label, 1 - similar_label).astype(np.int32)
+
+    if isinstance(data, tf.data.Dataset):
+
+        def draw_waiting(waiting, key, number, last):
+            similar, y = kinds(number * batch_size, batch_size)
+            index = _waiting_pairs(waiting, key, similar)
+            return None if index is None else (index, index[:, 0], y)
+
+        wanted = f"{batch_size} pairs, {positive_fraction:.0%} of them similar"
+        shape = [batch_size, 2]
+        return _streamed(data, labels, buffer, draw_waiting, order, shape, tf.int32, wanted)
+    arrays, classes = _arrays(data, labels, buffer)
     rows = np.arange(len(classes.labels))
     partnered = rows[classes.sizes[classes.of_row] > 1]
     if positive_fraction > 0 and len(partnered) == 0:
@@ -193,9 +248,8 @@ def pairs(
         )
 
     def draw(key, batches):
-        keys = (None,) * 3 if key is None else [_hash(key, i) for i in range(3)]
-        ends = np.floor(np.arange(batches * batch_size + 1) * positive_fraction + 0.5)
-        similar = np.diff(ends) > 0
+        keys = [_hash_or_none(key, i) for i in range(3)]
+        similar, y = kinds(0, batches * batch_size)
         at, other = np.flatnonzero(similar), np.flatnonzero(~similar)
         index = np.empty((len(similar), 2), np.int64)
         # One key and opposite orders: what one kind has not yet used comes first in the other.
@@ -203,8 +257,7 @@ def pairs(
         index[other, 0] = _passes(keys[0], rows, len(other), descending=True)
         index[at, 1] = classes.positives(keys[1], index[at, 0], at)
         index[other, 1] = classes.negatives(keys[2], index[other, 0], other)
-        made = np.where(similar, similar_label, 1 - similar_label).astype(np.int32)
-        return index.reshape(batches, batch_size, 2), made.reshape(batches, batch_size)
+        return index.reshape(batches, batch_size, 2), y.reshape(batches, batch_size)
 
     batches = order.batches(math.ceil(len(rows) / batch_size))
     return _dataset(arrays, draw, order, batches, [batch_size, 2], np.dtype(np.int32))
@@ -220,6 +273,7 @@ def triplets(
     num_shards=1,
     shard_index=0,
     batches_per_epoch=None,
+    buffer=None,
 ):
     """Batches of anchors, positives and negatives, for `triplet_loss` and its Keras class.
 
@@ -228,23 +282,29 @@ def triplets(
     classes. By default an epoch is ceil(anchors / batch_size) batches: every anchor once (and a
     few twice, to fill the last batch).
 
+    Of a tf.data.Dataset `buffer` rows wait in a window. Once that is full, a batch takes its
+    anchors out of it, whereas positives and negatives are drawn from all that are there and
+    remain; where there are too few that have both, those that have waited longest are left out.
+    What is no whole batch at the end is left out too.
+
     Args:
-      data: as `balanced_batches` takes it.
-      labels: [n] or [n, 1], of any integer dtype.
+      data, labels: as `balanced_batches` takes them.
       batch_size: the number of triplets in a batch, a Python integer, 1 or more.
       shuffle: False for anchors in the order in which they come, and positives and negatives by
         a rule: the next of the class, and one of the classes behind.
       seed, num_shards, shard_index, batches_per_epoch: as in `balanced_batches`.
+      buffer: the number of a dataset's rows that wait, batch_size or more; None for 10 batch_size.
 
     Returns:
-      A tf.data.Dataset of (x, y) with known cardinality: x has data's structure and dtypes,
-      anchor, positive and negative stacked, [batch_size, 3, ...], and y is [batch_size], the
-      anchors' labels, of labels' dtype.
+      A tf.data.Dataset of (x, y), its cardinality known as that of `balanced_batches` is: x has
+      data's structure and dtypes, anchor, positive and negative stacked, [batch_size, 3, ...],
+      and y is [batch_size], the anchors' labels, of labels' dtype.
 
     Raises:
       ValueError: sizes or names that do not fit, labels without any triplet, or a missing seed
         with num_shards more than 1.
       TypeError: labels that are not integers, or data that is no array.
+      tf.errors.InvalidArgumentError: as `balanced_batches` does.
 
     Example:
       >>> x, labels = tf.constant([1, 2, 30, 40]), [0, 0, 1, 1]
@@ -255,7 +315,16 @@ def triplets(
     """
     batch_size = _integer("batch_size", batch_size, least=1)
     order = _Order(shuffle, seed, num_shards, shard_index, batches_per_epoch)
-    arrays, classes = _arrays(data, labels)
+    if isinstance(data, tf.data.Dataset):
+
+        def draw_waiting(waiting, key, number, last):
+            index = _waiting_triplets(waiting, key, batch_size)
+            return None if index is None else (index, index[:, 0], None)
+
+        wanted = f"{batch_size} triplets"
+        shape = [batch_size, 3]
+        return _streamed(data, labels, buffer, draw_waiting, order, shape, None, wanted)
+    arrays, classes = _arrays(data, labels, buffer)
     anchors = np.flatnonzero(classes.sizes[classes.of_row] > 1)
     if len(anchors) == 0 or len(classes.sizes) < 2:
         raise ValueError(
@@ -264,7 +333,7 @@ def triplets(
         )
 
     def draw(key, batches):
-        keys = (None,) * 3 if key is None else [_hash(key, i) for i in range(3)]
+        keys = [_hash_or_none(key, i) for i in range(3)]
         turns = np.arange(batches * batch_size)
         anchor = _passes(keys[0], anchors, len(turns))
         positive = classes.positives(keys[1], anchor, turns)
@@ -334,10 +403,12 @@ class _Order:
         return lambda: _hash(self.seed, next(epochs)) if self.shuffle else None
 
 
-def _arrays(data, labels):
+def _arrays(data, labels, buffer):
     """data with its leaves checked, and the rows by their labels."""
     if labels is None:
         raise ValueError("labels: got None, expected a label for each row of data")
+    if buffer is not None:
+        raise ValueError(f"buffer: got {buffer!r} with arrays, expected None")
     labels = _labels(labels)
 
     def leaf(array):
@@ -465,6 +536,11 @@ def _hash(*words):
     return state
 
 
+def _hash_or_none(key, number):
+    """A key made of another; None, of no shuffling, stays None."""
+    return None if key is None else _hash(key, number)
+
+
 def _below(bounds, key, turns):
     """A random integer in [0, bound) for each turn."""
     return (_hash(key, turns) % bounds.astype(np.uint64)).astype(np.int64)
@@ -568,6 +644,64 @@ def _dealt(key, sizes, hands, visits):
     return cards
 
 
+# ---- what is drawn from the rows that wait ----
+
+
+def _balanced(waiting, key, last, classes_per_batch, samples_per_class):
+    """(rows, the rows that leave, None) of a balanced batch; None where there is none."""
+    classes = _Classes(waiting)
+    ready = np.flatnonzero(classes.sizes >= samples_per_class)
+    if len(ready) < classes_per_batch:
+        return None
+    if key is not None:
+        ready = ready[np.argsort(_hash(key, 0, ready), kind="stable")]
+        if last:  # the largest first, which leaves the fewest rows
+            ready = ready[np.argsort(-classes.sizes[ready], kind="stable")]
+    chosen = ready[:classes_per_batch]
+    sizes = classes.sizes[chosen]
+    of, card = np.repeat(np.arange(len(chosen)), sizes), _ramp(sizes)
+    rows = classes.rows[classes.starts[chosen][of] + card]
+    if key is not None:
+        rows = rows[_sorted(of, len(chosen), _hash(key, 1, rows))]
+    rows = rows[card < samples_per_class]
+    return rows, rows, None
+
+
+def _waiting_pairs(waiting, key, similar):
+    """Pairs [b, 2] of the rows that wait, of different first rows; None where there are too few."""
+    classes = _Classes(waiting)
+    sizes = classes.sizes[classes.of_row]
+    rows = np.arange(len(waiting))
+    if key is not None:
+        rows = rows[np.argsort(_hash(key, 0, rows), kind="stable")]
+    at, other = np.flatnonzero(similar), np.flatnonzero(~similar)
+    firsts = rows[sizes[rows] > 1][: len(at)]
+    left = np.ones(len(rows), bool)
+    left[firsts] = False
+    others = rows[left[rows]][: len(other)] if len(classes.sizes) > 1 else rows[:0]
+    if len(firsts) < len(at) or len(others) < len(other):
+        return None
+    index = np.empty((len(similar), 2), np.int64)
+    index[at, 0], index[other, 0] = firsts, others
+    index[at, 1] = classes.positives(_hash_or_none(key, 1), firsts, at)
+    index[other, 1] = classes.negatives(_hash_or_none(key, 2), others, other)
+    return index
+
+
+def _waiting_triplets(waiting, key, count):
+    """Triplets [count, 3] of the rows that wait, of different anchors, or None."""
+    classes = _Classes(waiting)
+    rows = np.flatnonzero(classes.sizes[classes.of_row] > 1)
+    if len(rows) < count or len(classes.sizes) < 2:
+        return None
+    if key is not None:
+        rows = rows[np.argsort(_hash(key, 0, rows), kind="stable")]
+    anchors, turns = rows[:count], np.arange(count)
+    positives = classes.positives(_hash_or_none(key, 1), anchors, turns)
+    negatives = classes.negatives(_hash_or_none(key, 2), anchors, turns)
+    return np.stack([anchors, positives, negatives], axis=1)
+
+
 # ---- datasets ----
 
 
@@ -580,10 +714,13 @@ def _dataset(arrays, draw, order, batches, shape, label_dtype):
 
     def epoch():
         index, y = draw(next_key(), batches)
-        return index[order.shard_index :: order.num_shards], y[order.shard_index :: order.num_shards]
+        return index[order.shard_index :: order.num_shards], y[
+            order.shard_index :: order.num_shards
+        ]
 
     own = batches // order.num_shards
 
+    @tf.autograph.experimental.do_not_convert
     def slices(_):
         index, y = tf.numpy_function(epoch, [], [tf.int64, label_dtype])
         index, y = tf.ensure_shape(index, [own, *shape]), tf.ensure_shape(y, [own, shape[0]])
@@ -592,10 +729,13 @@ def _dataset(arrays, draw, order, batches, shape, label_dtype):
     leaves = tf.nest.flatten(arrays)
     stored = [leaf for leaf in leaves if not tf.is_tensor(leaf)]
     dtypes = [tf.as_dtype(_native(leaf.dtype)) for leaf in stored]
+    together = _together(stored, math.prod(shape))
+    read_shape = [None, *shape] if together > 1 else shape
 
     def take(index):
         return [_rows(array, index) for array in stored]
 
+    @tf.autograph.experimental.do_not_convert
     def gather(index, y):
         read = iter(tf.numpy_function(take, [index], dtypes) if stored else [])
         made = []
@@ -603,15 +743,28 @@ def _dataset(arrays, draw, order, batches, shape, label_dtype):
             if tf.is_tensor(leaf):
                 made.append(tf.gather(leaf, index))
             else:
-                made.append(tf.ensure_shape(next(read), [*shape, *leaf.shape[1:]]))
+                made.append(tf.ensure_shape(next(read), [*read_shape, *leaf.shape[1:]]))
         return tf.nest.pack_sequence_as(arrays, made), y
 
     # Other arrays may not bear to be read by two threads at once.
     parallel = all(tf.is_tensor(leaf) or isinstance(leaf, np.ndarray) for leaf in leaves)
+    calls = tf.data.AUTOTUNE if parallel else None
     dataset = tf.data.Dataset.from_tensors(0).flat_map(slices)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(own))
-    dataset = dataset.map(gather, num_parallel_calls=tf.data.AUTOTUNE if parallel else None)
-    return _finished(dataset, order)
+    if together > 1:
+        dataset = dataset.batch(together).map(gather, num_parallel_calls=calls).unbatch()
+    else:
+        dataset = dataset.map(gather, num_parallel_calls=calls)
+    return _finished(dataset.apply(tf.data.experimental.assert_cardinality(own)), order)
+
+
+def _together(stored, rows):
+    """How many batches to read in one call of Python, which costs as much as some ten rows."""
+    if not stored:
+        return 1
+    bytes_of_row = sum(
+        np.dtype(array.dtype).itemsize * math.prod(array.shape[1:]) for array in stored
+    )
+    return max(1, min(16, 2**21 // max(1, rows * bytes_of_row)))
 
 
 def _rows(array, index):
@@ -623,6 +776,127 @@ def _rows(array, index):
         rows, inverse = np.unique(index, return_inverse=True)
         rows = np.asarray(array[rows])[inverse.reshape(index.shape)]
     return rows.astype(_native(rows.dtype), copy=False)
+
+
+def _streamed(data, labels, buffer, draw, order, shape, label_dtype, wanted):
+    """The dataset of what is drawn from a window over the elements of data.
+
+    draw(labels of the rows that wait, key, number of the batch, whether no more will come) gives
+    the rows of a batch, of shape `shape`, those that leave the window, and y, or None for y to be
+    the labels of the rows that leave; or None if it finds no batch there.
+    """
+    x_spec, y_spec = _element_spec(data, labels)
+    buffer = 10 * shape[0] if buffer is None else _integer("buffer", buffer, least=1)
+    if buffer < shape[0]:
+        raise ValueError(f"buffer: got {buffer}, expected {shape[0]} or more, the rows of a batch")
+    options = tf.data.Options()
+    options.experimental_optimization.inject_prefetch = False  # as many rows as we say, no more
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    source = data.shard(order.num_shards, order.shard_index) if order.num_shards > 1 else data
+    source = source.batch(shape[0]).with_options(options)
+    own = None if order.batches_per_epoch is None else order.batches_per_epoch // order.num_shards
+    next_key = order.keys()
+
+    def once(key):
+        window, seen, number = None, 0, 0
+
+        def batches(last=False):
+            nonlocal number
+            while window is not None and (last or len(window.free) < len(y)):
+                drawn = draw(window.labels(), _hash_or_none(key, number), number, last)
+                if drawn is not None:
+                    number += 1
+                    yield window.take(*drawn)
+                elif last:
+                    return
+                else:
+                    window.leave(np.arange(len(y) - len(window.free)))
+
+        for x, y in source:
+            x, y = [leaf.numpy() for leaf in tf.nest.flatten(x)], y.numpy().reshape(-1)
+            yield from batches()
+            window = window or _Window(buffer, x, y)
+            window.add(x, y)
+            seen += len(y)
+        yield from batches(last=True)
+        if number == 0:
+            raise ValueError(
+                f"data: got {seen} rows, in which {buffer} that came together never held "
+                f"{wanted}, expected more rows, rows in a more even order, or a longer buffer"
+            )
+
+    def epoch():
+        key = next_key()
+        passes = itertools.count() if own is not None else [0]
+        made = itertools.chain.from_iterable(once(_hash_or_none(key, i)) for i in passes)
+        for leaves, y in itertools.islice(made, own):
+            yield tf.nest.pack_sequence_as(x_spec, leaves), y
+
+    signature = (
+        tf.nest.map_structure(lambda of: tf.TensorSpec([*shape, *of.shape], of.dtype), x_spec),
+        tf.TensorSpec(shape[:1], label_dtype or y_spec.dtype),
+    )
+    dataset = tf.data.Dataset.from_generator(epoch, output_signature=signature)
+    if own is not None:
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(own))
+    return _finished(dataset, order)
+
+
+def _element_spec(data, labels):
+    """The specs of the x and the y of a dataset's elements."""
+    if labels is not None:
+        raise ValueError("labels: got labels with a dataset, expected None: its elements have them")
+    spec = data.element_spec
+    if not isinstance(spec, tuple) or len(spec) != 2:
+        raise ValueError(f"data: got a dataset of {spec}, expected elements (x, y)")
+    for leaf in tf.nest.flatten(spec):
+        if not isinstance(leaf, tf.TensorSpec) or leaf.shape.rank is None:
+            raise TypeError(f"data: got a dataset of {leaf}, expected tensors of known rank")
+    y = spec[1]
+    if not isinstance(y, tf.TensorSpec) or not y.dtype.is_integer:
+        raise TypeError(f"data: got a dataset with y {y}, expected integers")
+    if y.shape.rank > 1 or y.shape.rank == 1 and y.shape[0] != 1:
+        raise ValueError(
+            f"data: got a dataset with y of the shape {y.shape}, expected [] or [1]: one row an "
+            "element (dataset.unbatch() takes batches apart)"
+        )
+    return spec
+
+
+class _Window:
+    """Rows that wait, in a store of fixed size, in the order in which they came."""
+
+    def __init__(self, size, x, y):
+        self._store = [np.empty((size, *leaf.shape[1:]), leaf.dtype) for leaf in x]
+        self._labels = np.empty(size, y.dtype)
+        self._places = np.empty(0, np.int64)
+        self.free = np.arange(size)
+
+    def labels(self):
+        return self._labels[self._places]
+
+    def add(self, x, y):
+        places, self.free = np.split(self.free, [len(y)])
+        for store, leaf in zip(self._store, x, strict=True):
+            if store.shape[1:] != leaf.shape[1:]:
+                raise ValueError(
+                    f"data: got an element of the shape {leaf.shape[1:]} after one of "
+                    f"{store.shape[1:]}, expected one shape"
+                )
+            store[places] = leaf
+        self._labels[places] = y
+        self._places = np.concatenate([self._places, places])
+
+    def leave(self, rows):
+        self.free = np.concatenate([self.free, self._places[rows]])
+        self._places = np.delete(self._places, rows)
+
+    def take(self, rows, leaving, y):
+        """The rows, and y or the labels of those that leave."""
+        places = self._places[rows]
+        y = self._labels[self._places[leaving]] if y is None else y
+        self.leave(leaving)
+        return [store[places] for store in self._store], y
 
 
 def _finished(dataset, order):
