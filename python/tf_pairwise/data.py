@@ -47,18 +47,18 @@ def balanced_batches(
 
     Every class is equally frequent, however many rows it has. In an epoch each class is used
     once before any is used again, and so is each row among those of its class; no row is twice
-    in a batch, unless its class has fewer than K. By default an epoch is
-    ceil(rows / (P K)) batches: if all classes have the same number of rows, that is every row
-    once (and a few twice, to fill the last batch). Where they differ, the rows of large classes
-    take turns from epoch to epoch and those of small ones are used several times.
+    in a batch, unless its class has fewer than K. By default an epoch is ceil(rows / (P K))
+    batches: with classes of about one size, each row about once; where sizes differ, other rows
+    of the large classes in each epoch, and those of the small ones several times. In
+    ceil(classes ceil(largest class / K) / P) batches every row comes.
 
     A tf.data.Dataset is read once an epoch, and `buffer` of its rows wait in a window. Once that
     is full, a batch takes P of the classes that have K rows there, each of them equally likely,
-    and rows of each; where there are not P such classes, the rows that have waited longest are
+    and K rows of each; where there are not P such classes, the rows that have waited longest are
     left out. At the end batches are made as long as they can be, and what remains is left out.
 
     Args:
-      data: an array or a tensor [n, ...], or a nested dict, tuple or list of those. Anything that
+      data: an array or a (ragged) tensor [n, ...], or a nested dict, tuple or list of those. Anything that
         has a shape and a dtype and takes an array of integers as its index will do (np.memmap, an
         h5py dataset): only the rows of a batch are read, and arrays are not copied. A list of
         strings (file names, say) is an array. Or a tf.data.Dataset of (x, y), one row an element:
@@ -84,8 +84,9 @@ def balanced_batches(
         num_shards; None for the number above, rounded up to such a multiple. An epoch of another
         length is the same sequence of batches, shorter or longer. A dataset is then read as often
         as that takes, else once.
-      buffer: the number of a dataset's rows that wait, P K or more; None for 10 P K. Besides, up
-        to P K rows are being read. It wants to be long enough for P classes to come K times each.
+      buffer: the number of a dataset's rows that wait, P K or more; None for 10 P K. Besides, P K
+        rows are being read, and two batches are ready. It wants to be long enough for P classes
+        to come K times each.
 
     Returns:
       A tf.data.Dataset of (x, y): x has data's structure and dtypes (lists become tuples) and
@@ -711,14 +712,12 @@ def _dataset(arrays, draw, order, batches, shape, label_dtype):
     draw(key, batches) gives index, int64 [batches, *shape], and y [batches, shape[0]].
     """
     next_key = order.keys()
+    share = slice(order.shard_index, None, order.num_shards)
+    own = batches // order.num_shards
 
     def epoch():
         index, y = draw(next_key(), batches)
-        return index[order.shard_index :: order.num_shards], y[
-            order.shard_index :: order.num_shards
-        ]
-
-    own = batches // order.num_shards
+        return index[share], y[share]
 
     @tf.autograph.experimental.do_not_convert
     def slices(_):
@@ -832,14 +831,15 @@ def _streamed(data, labels, buffer, draw, order, shape, label_dtype, wanted):
         for leaves, y in itertools.islice(made, own):
             yield tf.nest.pack_sequence_as(x_spec, leaves), y
 
-    signature = (
-        tf.nest.map_structure(lambda of: tf.TensorSpec([*shape, *of.shape], of.dtype), x_spec),
-        tf.TensorSpec(shape[:1], label_dtype or y_spec.dtype),
-    )
-    dataset = tf.data.Dataset.from_generator(epoch, output_signature=signature)
+    def stacked(of):
+        return tf.TensorSpec(tf.TensorShape(shape).concatenate(of.shape), of.dtype)
+
+    x_signature = tf.nest.map_structure(stacked, x_spec)
+    y_signature = tf.TensorSpec(shape[:1], label_dtype or y_spec.dtype)
+    dataset = tf.data.Dataset.from_generator(epoch, output_signature=(x_signature, y_signature))
     if own is not None:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(own))
-    return _finished(dataset, order)
+    return _finished(dataset, order, ahead=1)
 
 
 def _element_spec(data, labels):
@@ -850,12 +850,12 @@ def _element_spec(data, labels):
     if not isinstance(spec, tuple) or len(spec) != 2:
         raise ValueError(f"data: got a dataset of {spec}, expected elements (x, y)")
     for leaf in tf.nest.flatten(spec):
-        if not isinstance(leaf, tf.TensorSpec) or leaf.shape.rank is None:
-            raise TypeError(f"data: got a dataset of {leaf}, expected tensors of known rank")
+        if not isinstance(leaf, tf.TensorSpec):
+            raise TypeError(f"data: got a dataset of {leaf}, expected dense tensors")
     y = spec[1]
     if not isinstance(y, tf.TensorSpec) or not y.dtype.is_integer:
         raise TypeError(f"data: got a dataset with y {y}, expected integers")
-    if y.shape.rank > 1 or y.shape.rank == 1 and y.shape[0] != 1:
+    if y.shape.rank not in (0, 1) or y.shape.rank == 1 and y.shape[0] != 1:
         raise ValueError(
             f"data: got a dataset with y of the shape {y.shape}, expected [] or [1]: one row an "
             "element (dataset.unbatch() takes batches apart)"
@@ -899,10 +899,10 @@ class _Window:
         return [store[places] for store in self._store], y
 
 
-def _finished(dataset, order):
+def _finished(dataset, order, ahead=tf.data.AUTOTUNE):
     if order.num_shards > 1:
         # A worker's share is all its own: under tf.distribute it is not to be divided again.
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         dataset = dataset.with_options(options)
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    return dataset.prefetch(ahead)
