@@ -58,11 +58,11 @@ def balanced_batches(
     left out. At the end batches are made as long as they can be, and what remains is left out.
 
     Args:
-      data: an array or a (ragged) tensor [n, ...], or a nested dict, tuple or list of those. Anything that
-        has a shape and a dtype and takes an array of integers as its index will do (np.memmap, an
-        h5py dataset): only the rows of a batch are read, and arrays are not copied. A list of
-        strings (file names, say) is an array. Or a tf.data.Dataset of (x, y), one row an element:
-        x any structure of tensors, y an integer, of shape [] or [1].
+      data: an array or a (ragged) tensor [n, ...], or a nested dict, tuple or list of those.
+        Anything that has a shape and a dtype and takes an array of integers as its index will do
+        (np.memmap, an h5py dataset): only the rows of a batch are read, and arrays are not
+        copied. A list of strings (file names, say) is an array. Or a tf.data.Dataset of (x, y),
+        one row an element: x any structure of tensors, y an integer, of shape [] or [1].
       labels: [n] or [n, 1], of any integer dtype; None for a dataset, which has its own.
       classes_per_batch: P, a Python integer, 1 or more.
       samples_per_class: K, a Python integer, 1 or more. Losses over positive pairs want 2 or more.
@@ -614,7 +614,7 @@ def _dealt(key, sizes, hands, visits):
     left = np.minimum(counts - run * passes * sizes, passes * sizes)
     keys = _hash(key, stacks, run)
     order = None
-    for number in range(passes.max()):
+    for number in range(passes.max(initial=0)):
         going = left > 0
         if not going.all():
             if order is not None:
