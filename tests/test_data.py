@@ -216,7 +216,7 @@ def test_without_shuffling_all_epochs_are_one(make, streamed):
 
 @makers
 @pytest.mark.parametrize("shuffle", [True, False])
-@pytest.mark.parametrize("num_shards", [2, 3, 50])
+@pytest.mark.parametrize("num_shards", [2, 3, 20])
 def test_shards_of_arrays_are_the_batches(make, shuffle, num_shards):
     options = dict(seed=1, shuffle=shuffle)
     shards = [
@@ -226,7 +226,7 @@ def test_shards_of_arrays_are_the_batches(make, shuffle, num_shards):
     own = shards[0].cardinality().numpy()
     assert own >= 1 and {shard.cardinality().numpy() for shard in shards} == {own}
     whole = made_of(make, False, batches_per_epoch=own * num_shards, **options)
-    for _ in range(2 if num_shards < 50 else 1):
+    for _ in range(2 if num_shards < 20 else 1):
         made = np.stack([xs(shard) for shard in shards], axis=1)
         np.testing.assert_array_equal(made.reshape(-1, *made.shape[2:]), xs(whole))
 
@@ -407,12 +407,13 @@ def test_arrays_of_another_order_and_stride():
 
 @makers
 def test_an_array_on_disk_is_read_by_rows(make):
-    x = Strict(inputs.points(len(LABELS), 3))
-    dataset = make((x, np.arange(len(LABELS))), LABELS, batches_per_epoch=40)
+    labels = inputs.labels(5000, 9)
+    x = Strict(inputs.points(len(labels), 3))
+    dataset = make((x, np.arange(len(labels))), labels, batches_per_epoch=40)
     assert not x.reads
     for batch, _ in dataset:
         np.testing.assert_array_equal(batch[0], x.array[batch[1].numpy()])
-    assert max(x.reads) < len(LABELS)
+    assert max(x.reads) <= 16 * 30
 
 
 def test_large_rows_are_read_a_batch_at_a_time():
@@ -595,7 +596,7 @@ def test_a_stream_of_equal_classes_is_used_nearly_whole():
 def test_a_stream_in_order():
     labels = np.array([5, 2, 5, 2, 9, 5, 9, 2, 5, 2])
     dataset = tpd.balanced_batches(stream(labels), None, 2, 2, shuffle=False)
-    assert xs(dataset).tolist() == [[0, 2, 1, 3], [5, 8, 7, 9]]
+    assert xs(dataset).tolist() == [[0, 2, 1, 3], [4, 6, 5, 8]]
 
 
 def test_a_stream_that_one_class_fills():
@@ -613,7 +614,7 @@ def test_a_stream_that_one_class_fills():
 @makers
 def test_a_stream_waits_in_a_bounded_buffer(make):
     read, spread = [0], []
-    n, rows_per_batch, buffer = 3000, 12, 100
+    n, rows_per_batch, buffer = 1500, 12, 100
 
     def rows():
         for i in range(n):
@@ -627,7 +628,7 @@ def test_a_stream_waits_in_a_bounded_buffer(make):
         rows_that_left = len(x) * number
         assert read[0] - rows_that_left <= buffer + 4 * rows_per_batch
         spread.append(read[0] - x.min())
-    assert read == [n] and number > 0.9 * n / rows_per_batch - buffer / rows_per_batch
+    assert read == [n] and number > (0.9 * n - buffer) / rows_per_batch
     assert max(spread) > buffer  # it waited, and was drawn from all over
 
 
@@ -896,7 +897,7 @@ def test_keras_learns_from_it(make, loss, streamed):
     model = keras.Sequential([keras.layers.Dense(4)])
     model.compile(keras.optimizers.Adam(0.01), loss, jit_compile=False)
     history = model.fit(dataset, epochs=4, verbose=0).history["loss"]
-    assert len(history) == 4 and history[-1] < 0.8 * history[0]
+    assert len(history) == 4 and history[-1] < 0.9 * history[0]
     assert model.optimizer.iterations == 80
 
 

@@ -60,9 +60,9 @@ def balanced_batches(
     Args:
       data: an array or a (ragged) tensor [n, ...], or a nested dict, tuple or list of those.
         Anything that has a shape and a dtype and takes an array of integers as its index will do
-        (np.memmap, an h5py dataset): only the rows of a batch are read, and arrays are not
-        copied. A list of strings (file names, say) is an array. Or a tf.data.Dataset of (x, y),
-        one row an element: x any structure of tensors, y an integer, of shape [] or [1].
+        (np.memmap, an h5py dataset): only the rows of the next few batches are read, and arrays
+        are not copied. A list of strings (file names, say) is an array. Or a tf.data.Dataset of
+        (x, y), one row an element: x any structure of tensors, y an integer, of shape [] or [1].
       labels: [n] or [n, 1], of any integer dtype; None for a dataset, which has its own.
       classes_per_batch: P, a Python integer, 1 or more.
       samples_per_class: K, a Python integer, 1 or more. Losses over positive pairs want 2 or more.
@@ -93,9 +93,9 @@ def balanced_batches(
       shapes [P K, ...], y is [P K], of labels' dtype. Its cardinality is known, but for that of a
       dataset without batches_per_epoch.
 
-      The labels and about 30 bytes a row stay in memory, at the start of an epoch some 100 bytes
-      a row are in use for a moment. Batches are made by Python functions in this process: such a
-      dataset is not for tf.data service or remote parameter servers.
+      Of arrays, the labels and about 30 bytes a row stay in memory, and at the start of an epoch
+      some 80 bytes a row are in use for a moment. Batches are made by Python functions in this
+      process: such a dataset is not for tf.data service or remote parameter servers.
 
     Raises:
       ValueError: sizes or names that do not fit, fewer than P classes, or a missing seed with
@@ -561,7 +561,7 @@ def _sorted(groups, number, keys):
 
 def _passes(key, rows, count, descending=False):
     """count of the rows: all of them in a random order, all in another one, and so on."""
-    passes = math.ceil(count / len(rows))
+    passes = math.ceil(count / max(1, len(rows)))
     if key is None:
         return np.tile(rows[::-1] if descending else rows, passes)[:count]
     number = np.repeat(np.arange(passes), len(rows))
@@ -774,6 +774,8 @@ def _rows(array, index):
         # On disk: in order, and no row twice, which h5py insists on.
         rows, inverse = np.unique(index, return_inverse=True)
         rows = np.asarray(array[rows])[inverse.reshape(index.shape)]
+    if rows.dtype.kind == "U":  # TensorFlow would encode it as ASCII
+        return np.char.encode(rows, "utf-8")
     return rows.astype(_native(rows.dtype), copy=False)
 
 
