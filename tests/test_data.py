@@ -80,7 +80,6 @@ class Strict:
 # ---- balanced batches of arrays ----
 
 
-@hypothesis.settings(max_examples=40)
 @hypothesis.given(
     sizes=st.lists(st.integers(1, 13), min_size=1, max_size=12),
     p=st.integers(1, 6),
@@ -216,7 +215,7 @@ def test_without_shuffling_all_epochs_are_one(make, streamed):
 
 @makers
 @pytest.mark.parametrize("shuffle", [True, False])
-@pytest.mark.parametrize("num_shards", [2, 3, 20])
+@pytest.mark.parametrize("num_shards", [3, 16])
 def test_shards_of_arrays_are_the_batches(make, shuffle, num_shards):
     options = dict(seed=1, shuffle=shuffle)
     shards = [
@@ -226,7 +225,7 @@ def test_shards_of_arrays_are_the_batches(make, shuffle, num_shards):
     own = shards[0].cardinality().numpy()
     assert own >= 1 and {shard.cardinality().numpy() for shard in shards} == {own}
     whole = made_of(make, False, batches_per_epoch=own * num_shards, **options)
-    for _ in range(2 if num_shards < 20 else 1):
+    for _ in range(2 if num_shards == 3 else 1):
         made = np.stack([xs(shard) for shard in shards], axis=1)
         np.testing.assert_array_equal(made.reshape(-1, *made.shape[2:]), xs(whole))
 
@@ -566,7 +565,7 @@ def test_triplets_are_drawn_uniformly():
 # ---- streams ----
 
 
-@hypothesis.settings(max_examples=30)
+@hypothesis.settings(max_examples=12)
 @hypothesis.given(
     sizes=st.lists(st.integers(4, 30), min_size=3, max_size=10),
     p=st.integers(1, 3),
