@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tf_pairwise import _library
 
 if TYPE_CHECKING:
-    from tf_pairwise import data, numpy, reference
+    from tf_pairwise import data, keras, numpy, reference
     from tf_pairwise.contrastive import (
         batch_contrastive_loss,
         contrastive_loss,
@@ -45,7 +45,7 @@ _FUNCTIONS = {
     "supervised_contrastive_loss": "contrastive",
     "triplet_loss": "triplet",
 }
-_MODULES = ("data", "numpy", "reference")
+_MODULES = ("data", "keras", "numpy", "reference")
 
 __all__ = [
     "__version__",
@@ -54,6 +54,7 @@ __all__ = [
     "contrastive_loss",
     "data",
     "info_nce_loss",
+    "keras",
     "list_ranking_loss",
     "mine_triplets",
     "nearest_neighbors",
