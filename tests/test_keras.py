@@ -480,11 +480,10 @@ def test_bad_predictions(name):
         wrong = tf.concat([y_pred, y_pred], axis=1)
         with pytest.raises(ValueError, match=r"y_pred: got shape \(.*, expected \[n, [23]"):
             case.make()(y_true, wrong)
-        function = tf.function(case.make(), autograph=False)
-        unknown = function.get_concrete_function(y_true, tf.TensorSpec(None, tf.float32))
-        args = (wrong,) if y_true is None else (tf.constant(y_true), wrong)
-        with pytest.raises((tf.errors.InvalidArgumentError, tf.errors.OpError)):
-            unknown(*args[-1:])
+        loss, unknown = case.make(), [tf.TensorSpec(None, tf.float32)]
+        function = tf.function(lambda x: loss(y_true, x), input_signature=unknown, autograph=False)
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            function(wrong)
 
 
 # ---- variables as parameters ----
@@ -542,3 +541,430 @@ def test_fit_trains_a_temperature_of_the_model():
     model.compile("sgd", losses.SupervisedContrastiveLoss(layer.temperature))
     model.fit(inputs.points(N, D), _batch_labels(0), verbose=0)
     assert float(layer.temperature.value) != pytest.approx(0.3, abs=1e-6)
+
+
+# ---- configurations and saved models ----
+
+
+def _every_option(name):
+    case = CASES[name]
+    options = {**case.options, "reduction": "sum_over_batch_size", "name": "a_loss"}
+    options["dtype"] = "bfloat16"
+    if name in GLOBAL:
+        options["global_batch"] = True
+    return options
+
+
+@each
+def test_config_round_trip(name):
+    options = _every_option(name)
+    loss = CASES[name].loss(**options)
+    constructor = set(inspect.signature(CASES[name].loss).parameters)
+    assert set(loss.get_config()) == constructor
+    config = json.loads(json.dumps(keras.losses.serialize(loss)))
+    assert config["registered_name"] == f"tf_pairwise>{name}"
+    again = keras.losses.deserialize(config)
+    assert type(again) is CASES[name].loss and again.get_config() == loss.get_config()
+    for option, value in options.items():
+        assert again.get_config()[option] == value, option
+    y_true, y_pred = CASES[name].y()
+    np.testing.assert_array_equal(again(y_true, y_pred), loss(y_true, y_pred))
+    default = CASES[name].make()
+    again = keras.losses.deserialize(keras.losses.serialize(default))
+    assert again.get_config() == default.get_config()
+
+
+def test_config_of_a_memory():
+    for make in (losses.BatchContrastiveLoss, losses.NTXentLoss):
+        loss = make(memory=CrossBatchMemory(7, warmup=2, dimensions=D, dtype="float16"))
+        config = json.loads(json.dumps(keras.losses.serialize(loss)))
+        memory = keras.losses.deserialize(config).memory
+        assert isinstance(memory, CrossBatchMemory) and memory is not loss.memory
+        expected = {"size": 7, "warmup": 2, "dimensions": D, "dtype": "float16"}
+        assert memory.get_config() == expected
+
+
+def _model(case, policy=None, seed=0):
+    """A linear model whose output is of the shape that the loss takes."""
+    keras.utils.set_random_seed(seed)
+    *axes, d = case.shape[1:]
+    if case.loss in (losses.PairwiseRankingLoss, losses.ListRankingLoss):
+        axes, d = case.shape[1:], 1
+    layers = [
+        keras.Input([*axes, 7]),
+        keras.layers.Dense(8, "tanh", dtype=policy),
+        keras.layers.Dense(d, dtype=policy),
+    ]
+    if case.loss is losses.PairwiseRankingLoss:
+        layers.append(keras.layers.Reshape(axes, dtype=policy))
+    return keras.Sequential(layers)
+
+
+def _data(case, n=20, seed=0):
+    """Features and targets of n samples, in which the classes lie apart."""
+    rng = np.random.default_rng(seed)
+    *axes, _ = (*case.shape[1:], 1)
+    if case.loss not in (losses.PairwiseRankingLoss, losses.ListRankingLoss):
+        axes = case.shape[1:-1]
+    x = rng.normal(size=[n, *axes, 7]).astype(np.float32)
+    if case.loss is losses.ListRankingLoss:
+        return x, np.digitize(x[..., 0], [-0.5, 0.5])
+    if case.loss is losses.ContrastiveLoss:
+        return x, np.arange(n) % 2
+    if case.labels is None:
+        return x, None
+    y = np.arange(n) % 4
+    return x + 2.0 * np.eye(7, dtype=np.float32)[y], y
+
+
+def _steps(model, x, y, steps=2):
+    return [float(model.train_on_batch(x, y)) for _ in range(steps)]
+
+
+def test_saved_models_train_on(tmp_path):
+    """All losses and metrics: saved in the middle of training, loaded here and in a new process."""
+    expected, paths = {}, []
+    for name, case in CASES.items():
+        x, y = _data(case)
+        model = _model(case)
+        measures = []
+        if name in LABELLED:
+            measures = [metrics.RecallAtK(2, capacity=64), metrics.MeanAveragePrecisionAtR()]
+        elif name == "ListRankingLoss":
+            measures = [metrics.NDCG(3), metrics.PairwiseAccuracy()]
+        loss = case.make(reduction="sum")
+        model.compile(keras.optimizers.Adam(0.01), loss, metrics=measures)
+        before = float(np.ravel(model.train_on_batch(x, y))[0])
+        path = tmp_path / f"{name}.keras"
+        model.save(path)
+        paths.append(path)
+        loaded = keras.models.load_model(path)
+        assert loaded.loss.get_config() == loss.get_config()
+        evaluated = model.evaluate(x, y, verbose=0, return_dict=True)
+        assert loaded.evaluate(x, y, verbose=0, return_dict=True) == evaluated
+        expected[name] = [float(np.ravel(model.train_on_batch(x, y))[0]) for _ in range(2)]
+        again = [float(np.ravel(loaded.train_on_batch(x, y))[0]) for _ in range(2)]
+        assert again == expected[name] and again[0] != before
+    script = """
+        import sys, json, pathlib
+        import keras, numpy as np
+        import tf_pairwise.keras
+        from tests import test_keras as t
+        made = {}
+        for path in map(pathlib.Path, sys.argv[1:]):
+            x, y = t._data(t.CASES[path.stem])
+            model = keras.models.load_model(path)
+            made[path.stem] = [float(np.ravel(model.train_on_batch(x, y))[0]) for _ in range(2)]
+        print(json.dumps(made))
+    """
+    assert json.loads(_run(script, *paths)) == expected
+
+
+def _run(script, *args):
+    """The last line that a script prints in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), *map(str, args)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+def test_a_model_with_a_variable_in_its_loss_is_not_saved(tmp_path):
+    model = keras.Sequential([keras.Input([D]), keras.layers.Dense(3)])
+    model.compile("sgd", losses.NTXentLoss(keras.Variable(0.5)))
+    with pytest.raises(ValueError, match="temperature: got a variable"):
+        model.save(tmp_path / "model.keras")
+
+
+# ---- fit, evaluate, predict ----
+
+
+@each
+def test_fit_evaluate_predict(name):
+    """What fit and evaluate report is the mean of the function's values over the batches."""
+    case = CASES[name]
+    x, y = _data(case, n=20)
+    model = _model(case)
+    model.compile(keras.optimizers.SGD(0.0), case.make())
+
+    def of(rows):
+        y_pred = model.predict(x[rows], verbose=0)
+        if name == "ListRankingLoss":
+            y_pred = y_pred[..., 0]
+        return float(case.expected(None if y is None else y[rows], tf.constant(y_pred)))
+
+    batches = [slice(0, 8), slice(8, 16), slice(16, 20)]
+    mean = np.average([of(rows) for rows in batches], weights=[8, 8, 4])
+    history = model.fit(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0).history
+    assert history["loss"][0] == pytest.approx(mean, rel=1e-5)
+    assert model.evaluate(x, y, batch_size=8, verbose=0) == pytest.approx(mean, rel=1e-5)
+    assert model.evaluate(x, y, batch_size=20, verbose=0) == pytest.approx(
+        of(slice(0, 20)), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("policy", ("float32", "mixed_bfloat16", "mixed_float16"))
+@each
+def test_fit_trains(name, policy, monkeypatch):
+    """The loss falls; the op is given what the layers compute in, and gives finite gradients."""
+    case = CASES[name]
+    x, y = _data(case)
+    model = _model(case, policy)
+    loss = case.make()
+    optimizer = keras.optimizers.Adam(0.03)
+    if policy == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=2.0**10)
+    model.compile(optimizer, loss)
+    came = set()
+    function = loss._function
+
+    def spy(*args, **options):
+        came.add(args[0].dtype.name)
+        return function(*args, **options)
+
+    monkeypatch.setattr(loss, "_function", spy)
+    values = model.fit(x, y, batch_size=20, epochs=12, verbose=0).history["loss"]
+    assert came == {"float32" if policy == "float32" else policy.removeprefix("mixed_")}
+    assert np.all(np.isfinite(values)) and values[-1] < 0.9 * values[0]
+    assert all(np.all(np.isfinite(w)) for w in model.get_weights())
+    if policy == "mixed_float16":
+        assert float(optimizer.dynamic_scale) == 2.0**10  # no step was left out
+
+
+@pytest.mark.parametrize("name", ("BatchTripletLoss", "InfoNCELoss", "ListRankingLoss"))
+def test_run_eagerly_is_the_same(name):
+    case = CASES[name]
+    x, y = _data(case)
+    values = []
+    for eagerly in (False, True):
+        model = _model(case)
+        model.compile(keras.optimizers.SGD(0.1), case.make(), run_eagerly=eagerly)
+        values.append(_steps(model, x, y))
+    np.testing.assert_allclose(values[0], values[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("reduction", ("mean", "sum_over_batch_size"))
+def test_sample_and_class_weights_in_fit(reduction):
+    case = CASES["BatchContrastiveLoss"]
+    x, y = _data(case)
+    weight = inputs.weights(20)
+    model = _model(case)
+    model.compile(keras.optimizers.SGD(0.0), case.make(reduction=reduction))
+    y_pred = model.predict(x, verbose=0)
+    options = {"batch_size": 20, "verbose": 0}
+    classes = {0: 2.0, 1: 0.5, 3: 0.0}
+    of_class = np.array([2.0, 0.5, 1.0, 0.0])[y]
+    made = [
+        model.fit(x, y, sample_weight=weight, **options).history["loss"][0],
+        model.evaluate(x, y, sample_weight=weight, **options),
+        model.fit(x, y, class_weight=classes, **options).history["loss"][0],
+    ]
+    for value, own in zip(made, (weight, weight, of_class), strict=True):
+        loss = case.make(reduction=reduction)(y, y_pred, own)
+        assert value == pytest.approx(float(loss), rel=1e-5)
+        assert value != pytest.approx(float(case.make(reduction=reduction)(y, y_pred)), rel=1e-3)
+
+
+def test_large_labels_in_fit():
+    """Through Keras's data pipeline, in float32 they would be one class."""
+    case = CASES["BatchContrastiveLoss"]
+    x, y = _data(case)
+    model = _model(case)
+    model.compile(keras.optimizers.SGD(0.0), case.make(), metrics=[metrics.RecallAtK()])
+    expected = model.evaluate(x, y, batch_size=20, verbose=0)
+    for data in ((x, y + 2**53), tf.data.Dataset.from_tensors((x, y + 2**53))):
+        data = (data,) if isinstance(data, tf.data.Dataset) else data
+        assert model.evaluate(*data, verbose=0, return_dict=True) == pytest.approx(
+            dict(zip(("loss", "recall_at_1"), expected, strict=True))
+        )
+
+
+@pytest.mark.parametrize("name", ("BatchContrastiveLoss", "InfoNCELoss"))
+def test_global_batches_call_the_distributed_function(name, monkeypatch):
+    """Its share is taken as it is; outside of replicas it is the plain loss."""
+    from tf_pairwise.keras import _inputs
+
+    case = CASES[name]
+    y_true, y_pred = case.y()
+    called = []
+
+    def share(*args, **options):
+        called.append(options)
+        return getattr(tpw, case.function)(*args, **options) / 4.0
+
+    distribute = types.ModuleType("tf_pairwise.distribute")
+    setattr(distribute, case.function, share)
+    monkeypatch.setitem(sys.modules, "tf_pairwise.distribute", distribute)
+    loss = case.make(global_batch=True)
+    assert float(loss(y_true, y_pred)) == float(case.expected(y_true, y_pred)) and not called
+    monkeypatch.setattr(_inputs, "in_replica_of_several", lambda: True)
+    monkeypatch.setattr(_inputs, "replicas", lambda: 2)
+    assert float(loss(y_true, y_pred)) == float(case.expected(y_true, y_pred)) / 4.0
+    assert len(called) == 1 and called[0]["reduction"] == "mean"
+    plain = float(case.make()(y_true, y_pred))
+    assert plain == float(case.expected(y_true, y_pred)) / 2.0 and len(called) == 1
+    case.make(global_batch=True, reduction="mean_with_sample_weight")(y_true, y_pred)
+    assert len(called) == 2 and called[1]["reduction"] == "sum"
+
+
+# ---- the cross-batch memory ----
+
+
+MEMORY = tuple(name for name in LABELLED)
+
+
+@pytest.mark.parametrize("name", MEMORY)
+def test_memory_is_the_references_by_hand(name):
+    """Batches of several sizes through a ring that wraps, against a queue in NumPy."""
+    case = CASES[name]
+    memory = CrossBatchMemory(10, warmup=2)
+    loss = case.make(memory=memory)
+    function = tf.function(
+        lambda y, x: _gradient(lambda x: loss(y, x), x),
+        input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, D])],
+        autograph=False,
+    )
+    past = np.zeros([0, D], np.float32), np.zeros([0], np.int32)
+    for step, n in enumerate((4, 5, 3, 6, 12, 2)):
+        x = tf.constant(inputs.points(n, D, seed=step))
+        y = inputs.labels(n, 3, step)
+        refs, ref_labels = past if step >= 2 else (past[0][:0], past[1][:0])
+        made, made_gradient = function(y, x)
+
+        def by_hand(x, y=y, refs=refs, ref_labels=ref_labels):
+            return case.expected(
+                *(y, x),
+                ref_embeddings=tf.concat([x, refs], 0),
+                ref_labels=np.concatenate([y, ref_labels]),
+                self_offset=0,
+            )
+
+        expected, expected_gradient = _gradient(by_hand, x)
+        assert_close(made, expected, 1e-6, f"step {step}")
+        assert_close(made_gradient, expected_gradient, 1e-5, f"step {step}")
+        past = tuple(np.concatenate([a, b])[-10:] for a, b in zip(past, (x, y), strict=True))
+        assert (made != case.expected(y, x)) == (step >= 2)
+    rows, labels = (np.asarray(column) for column in memory.read())
+    order = np.lexsort(rows.T), np.lexsort(past[0].T)
+    np.testing.assert_array_equal(rows[order[0]], past[0][order[1]])
+    np.testing.assert_array_equal(labels[order[0]], past[1][order[1]])
+
+
+def test_memory_is_left_alone_in_evaluation():
+    case = CASES["BatchContrastiveLoss"]
+    x, y = _data(case)
+    model = _model(case)
+    memory = CrossBatchMemory(64)
+    model.compile(keras.optimizers.SGD(0.0), case.make(memory=memory))
+    plain = _model(case)
+    plain.compile(keras.optimizers.SGD(0.0), case.make())
+    expected = plain.evaluate(x, y, batch_size=20, verbose=0)
+    for _ in range(2):
+        assert model.evaluate(x, y, batch_size=20, verbose=0) == expected
+    first, second = (
+        model.fit(x, y, batch_size=20, shuffle=False, verbose=0).history["loss"][0]
+        for _ in range(2)
+    )
+    assert first == pytest.approx(expected, rel=1e-6)
+    assert second != pytest.approx(expected, rel=1e-3)
+    assert len(memory.read()[1]) == 40
+    assert model.evaluate(x, y, batch_size=20, verbose=0) == expected
+    assert len(memory.read()[1]) == 40
+    memory.reset_state()
+    assert len(memory.read()[1]) == 0
+    again = model.fit(x, y, batch_size=20, shuffle=False, verbose=0).history["loss"][0]
+    assert again == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("policy", ("float32", "mixed_bfloat16", "mixed_float16"))
+@pytest.mark.parametrize("eagerly", (False, True), ids=("graph", "eager"))
+def test_memory_in_fit(policy, eagerly):
+    case = CASES["BatchTripletLoss"]
+    x, y = _data(case, 40)
+    model = _model(case, policy)
+    memory = CrossBatchMemory(30, warmup=1)
+    model.compile(keras.optimizers.Adam(0.03), case.make(memory=memory), run_eagerly=eagerly)
+    values = model.fit(x, y, batch_size=16, epochs=6, verbose=0).history["loss"]
+    assert np.all(np.isfinite(values)) and values[-1] < values[0]
+    embeddings, _ = memory.read()
+    assert embeddings.dtype.name == policy.removeprefix("mixed_") and len(embeddings) == 30
+
+
+def test_memory_of_masked_rows_and_weights():
+    case = CASES["BatchContrastiveLoss"]
+    memory = CrossBatchMemory(20)
+    loss = case.make(memory=memory)
+    y_true, y_pred = case.y()
+    mask, weight = np.arange(N) % 4 != 1, inputs.weights(N)
+    with tf.GradientTape() as tape:
+        tape.watch(y_pred)
+        loss(y_true, _with_mask(y_pred, mask))
+        made = loss(y_true, _with_mask(y_pred, mask), weight)
+    refs = tf.concat([y_pred[mask], y_pred[mask]], 0)
+    expected = tpw.batch_contrastive_loss(
+        *(y_pred[mask], y_true[mask]),
+        ref_embeddings=refs,
+        ref_labels=np.tile(y_true[mask], 2),
+        self_offset=0,
+        sample_weight=weight[mask],
+    )
+    np.testing.assert_array_equal(made, expected)
+    assert len(memory.read()[0]) == 2 * mask.sum()
+
+
+def test_memory_by_hand():
+    memory = CrossBatchMemory(5, dimensions=2)
+    refs, labels = memory.read()
+    assert refs.shape == [0, 2] and refs.dtype == tf.float32 and labels.dtype == tf.int64
+    memory.write([[1.0, 2.0]], [[2**60]])
+    refs, labels = memory.read()
+    assert refs.numpy().tolist() == [[1.0, 2.0]] and labels.numpy().tolist() == [2**60]
+    memory.write(tf.zeros([0, 2]), np.zeros([0], np.int8))
+    memory.write(np.arange(14, dtype=np.float32).reshape(7, 2), np.arange(7))
+    assert sorted(memory.read()[1].numpy()) == [2, 3, 4, 5, 6]
+    with tf.GradientTape() as tape:
+        x = tf.ones([1, 2])
+        tape.watch(x)
+        memory.write(x, [9])
+        value = tf.reduce_sum(memory.read()[0])
+    assert tape.gradient(value, x) is None
+    half = CrossBatchMemory(5, dimensions=2, dtype="bfloat16")
+    assert half.read()[0].dtype == tf.bfloat16
+
+
+def test_memory_errors():
+    for options, error, message in (
+        ({"size": 0}, ValueError, "size: got 0, expected 1 or more"),
+        ({"size": 2.0}, TypeError, "size: got 2.0, expected a Python integer"),
+        ({"size": 4, "warmup": -1}, ValueError, "warmup: got -1"),
+        ({"size": 4, "dimensions": "3"}, TypeError, "dimensions: got '3'"),
+        ({"size": 4, "dtype": "int32"}, TypeError, "dtype: got int32"),
+    ):
+        with pytest.raises(error, match=message):
+            CrossBatchMemory(**options)
+    with pytest.raises(ValueError, match="memory: got one with global_batch=True"):
+        losses.BatchContrastiveLoss(memory=CrossBatchMemory(4), global_batch=True)
+    memory = CrossBatchMemory(4)
+    with pytest.raises(ValueError, match="dimensions: got None, and nothing was written"):
+        memory.read()
+    unknown = tf.function(lambda x: memory.write(x, [1]), [tf.TensorSpec([1, None])])
+    with pytest.raises(ValueError, match=r"dimensions: got None, and embeddings of shape \(1, N"):
+        unknown(tf.ones([1, 3]))
+    memory.write(tf.ones([1, 3]), [1])
+    with pytest.raises(ValueError, match=r"embeddings: got shape \(1, 2\), expected \[n, 3\]"):
+        memory.write(tf.ones([1, 2]), [1])
+    with pytest.raises(TypeError, match="embeddings: got float16, expected float32"):
+        memory.write(tf.ones([1, 3], tf.float16), [1])
+    with pytest.raises(TypeError, match="labels: got float32"):
+        memory.write(tf.ones([1, 3]), [1.0])
+    with pytest.raises(ValueError, match=r"y_true: got shape \(1, 2\), expected"):
+        memory.write(tf.ones([1, 3]), [[1, 2]])
+    loss = losses.BatchContrastiveLoss(memory=CrossBatchMemory(4))
+    step = tf.function(
+        lambda y, x: _gradient(lambda x: loss(y, x), x), jit_compile=True, autograph=False
+    )
+    with pytest.raises(RuntimeError, match="CrossBatchMemory: used under XLA.*jit_compile=False"):
+        step(tf.constant([1, 1]), tf.ones([2, 3]))
