@@ -584,80 +584,91 @@ def test_config_of_a_memory():
         assert memory.get_config() == expected
 
 
-def _model(case, policy=None, seed=0):
-    """A linear model whose output is of the shape that the loss takes."""
-    keras.utils.set_random_seed(seed)
-    *axes, d = case.shape[1:]
+def _features(case):
+    """The shape of a sample's features, and how many outputs a Dense layer makes of 7 of them."""
     if case.loss in (losses.PairwiseRankingLoss, losses.ListRankingLoss):
-        axes, d = case.shape[1:], 1
-    layers = [
-        keras.Input([*axes, 7]),
-        keras.layers.Dense(8, "tanh", dtype=policy),
-        keras.layers.Dense(d, dtype=policy),
-    ]
+        return [*case.shape[1:], 7], 1
+    return [*case.shape[1:-1], 7], case.shape[-1]
+
+
+def _network(case, policy=None):
+    shape, d = _features(case)
+    x = keras.Input(shape)
+    y = keras.layers.Dense(8, "tanh", dtype=policy)(x)
+    y = keras.layers.Dense(d, dtype=policy)(y)
     if case.loss is losses.PairwiseRankingLoss:
-        layers.append(keras.layers.Reshape(axes, dtype=policy))
-    return keras.Sequential(layers)
+        y = keras.layers.Reshape(shape[:-1], dtype=policy)(y)
+    return x, y
 
 
-def _data(case, n=20, seed=0):
+def _model(case, policy=None):
+    keras.utils.set_random_seed(0)
+    return keras.Model(*_network(case, policy))
+
+
+def _all_models(policy=None):
+    """One model with an output for every loss, named as its class."""
+    keras.utils.set_random_seed(0)
+    networks = {name: _network(case, policy) for name, case in CASES.items()}
+    x = {name: x for name, (x, _) in networks.items()}
+    return keras.Model(x, {name: y for name, (_, y) in networks.items()})
+
+
+def _data(case, n=24):
     """Features and targets of n samples, in which the classes lie apart."""
-    rng = np.random.default_rng(seed)
-    *axes, _ = (*case.shape[1:], 1)
-    if case.loss not in (losses.PairwiseRankingLoss, losses.ListRankingLoss):
-        axes = case.shape[1:-1]
-    x = rng.normal(size=[n, *axes, 7]).astype(np.float32)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=[n, *_features(case)[0]]).astype(np.float32)
     if case.loss is losses.ListRankingLoss:
         return x, np.digitize(x[..., 0], [-0.5, 0.5])
     if case.loss is losses.ContrastiveLoss:
         return x, np.arange(n) % 2
     if case.labels is None:
-        return x, None
+        return x, np.full(n, np.nan, np.float32)  # not used
     y = np.arange(n) % 4
     return x + 2.0 * np.eye(7, dtype=np.float32)[y], y
 
 
+def _all_data():
+    data = {name: _data(case) for name, case in CASES.items()}
+    return {name: x for name, (x, _) in data.items()}, {name: y for name, (_, y) in data.items()}
+
+
 def _steps(model, x, y, steps=2):
-    return [float(model.train_on_batch(x, y)) for _ in range(steps)]
+    return [model.train_on_batch(x, y, return_dict=True) for _ in range(steps)]
 
 
 def test_saved_models_train_on(tmp_path):
     """All losses and metrics: saved in the middle of training, loaded here and in a new process."""
-    expected, paths = {}, []
-    for name, case in CASES.items():
-        x, y = _data(case)
-        model = _model(case)
-        measures = []
-        if name in LABELLED:
-            measures = [metrics.RecallAtK(2, capacity=64), metrics.MeanAveragePrecisionAtR()]
-        elif name == "ListRankingLoss":
-            measures = [metrics.NDCG(3), metrics.PairwiseAccuracy()]
-        loss = case.make(reduction="sum")
-        model.compile(keras.optimizers.Adam(0.01), loss, metrics=measures)
-        before = float(np.ravel(model.train_on_batch(x, y))[0])
-        path = tmp_path / f"{name}.keras"
-        model.save(path)
-        paths.append(path)
-        loaded = keras.models.load_model(path)
-        assert loaded.loss.get_config() == loss.get_config()
-        evaluated = model.evaluate(x, y, verbose=0, return_dict=True)
-        assert loaded.evaluate(x, y, verbose=0, return_dict=True) == evaluated
-        expected[name] = [float(np.ravel(model.train_on_batch(x, y))[0]) for _ in range(2)]
-        again = [float(np.ravel(loaded.train_on_batch(x, y))[0]) for _ in range(2)]
-        assert again == expected[name] and again[0] != before
+    x, y = _all_data()
+    model = _all_models()
+    embeddings = [metrics.RecallAtK(2, capacity=64), metrics.MeanAveragePrecisionAtR()]
+    measures = {"BatchTripletLoss": embeddings}
+    measures["ListRankingLoss"] = [metrics.NDCG(3), metrics.PairwiseAccuracy()]
+    model.compile(
+        keras.optimizers.Adam(0.01),
+        {name: case.make(reduction="sum") for name, case in CASES.items()},
+        metrics=measures,
+    )
+    before = _steps(model, x, y, 1)
+    path = tmp_path / "model.keras"
+    model.save(path)
+    loaded = keras.models.load_model(path)
+    for name, loss in loaded.loss.items():
+        assert loss.get_config() == model.loss[name].get_config()
+    evaluated = model.evaluate(x, y, verbose=0, return_dict=True)
+    assert loaded.evaluate(x, y, verbose=0, return_dict=True) == evaluated
+    assert len(evaluated) == 1 + len(CASES) + 4
+    expected = json.dumps(_steps(model, x, y))
+    assert json.dumps(_steps(loaded, x, y)) == expected and before[0] != json.loads(expected)[0]
     script = """
-        import sys, json, pathlib
-        import keras, numpy as np
+        import sys, json
+        import keras
         import tf_pairwise.keras
-        from tests import test_keras as t
-        made = {}
-        for path in map(pathlib.Path, sys.argv[1:]):
-            x, y = t._data(t.CASES[path.stem])
-            model = keras.models.load_model(path)
-            made[path.stem] = [float(np.ravel(model.train_on_batch(x, y))[0]) for _ in range(2)]
-        print(json.dumps(made))
+        from tests import test_keras
+        model = keras.models.load_model(sys.argv[1])
+        print(json.dumps(test_keras._steps(model, *test_keras._all_data())))
     """
-    assert json.loads(_run(script, *paths)) == expected
+    assert _run(script, path) == expected
 
 
 def _run(script, *args):
@@ -682,56 +693,90 @@ def test_a_model_with_a_variable_in_its_loss_is_not_saved(tmp_path):
 # ---- fit, evaluate, predict ----
 
 
-@each
-def test_fit_evaluate_predict(name):
-    """What fit and evaluate report is the mean of the function's values over the batches."""
-    case = CASES[name]
-    x, y = _data(case, n=20)
+def test_fit_evaluate_predict():
+    """What fit and evaluate report is the mean of the functions' values over the batches."""
+    x, y = _all_data()
+    model = _all_models()
+    model.compile(
+        keras.optimizers.SGD(0.0), {name: case.make() for name, case in CASES.items()}
+    )
+    y_pred = model.predict(x, batch_size=8, verbose=0)
+    y_pred["ListRankingLoss"] = y_pred["ListRankingLoss"][..., 0]
+
+    def expected(batches):
+        return {
+            name: np.mean([case.expected(y[name][i], y_pred[name][i]) for i in batches])
+            for name, case in CASES.items()
+        }
+
+    means = expected([slice(0, 8), slice(8, 16), slice(16, 24)])
+    options = {"batch_size": 8, "verbose": 0}
+    history = model.fit(x, y, shuffle=False, **options).history
+    evaluated = model.evaluate(x, y, return_dict=True, **options)
+    whole = model.evaluate(x, y, return_dict=True, batch_size=24, verbose=0)
+    for name, mean in means.items():
+        assert history[f"{name}_loss"][0] == pytest.approx(mean, rel=1e-5)
+        assert evaluated[f"{name}_loss"] == pytest.approx(mean, rel=1e-5)
+        of_all = expected([slice(0, 24)])[name]
+        assert whole[f"{name}_loss"] == pytest.approx(of_all, rel=1e-5)
+    assert evaluated["loss"] == pytest.approx(sum(means.values()), rel=1e-5)
+
+
+def test_fit_without_targets():
+    case = CASES["TripletLoss"]
+    x, _ = _data(case)
     model = _model(case)
     model.compile(keras.optimizers.SGD(0.0), case.make())
-
-    def of(rows):
-        y_pred = model.predict(x[rows], verbose=0)
-        if name == "ListRankingLoss":
-            y_pred = y_pred[..., 0]
-        return float(case.expected(None if y is None else y[rows], tf.constant(y_pred)))
-
-    batches = [slice(0, 8), slice(8, 16), slice(16, 20)]
-    mean = np.average([of(rows) for rows in batches], weights=[8, 8, 4])
-    history = model.fit(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0).history
-    assert history["loss"][0] == pytest.approx(mean, rel=1e-5)
-    assert model.evaluate(x, y, batch_size=8, verbose=0) == pytest.approx(mean, rel=1e-5)
-    assert model.evaluate(x, y, batch_size=20, verbose=0) == pytest.approx(
-        of(slice(0, 20)), rel=1e-5
-    )
+    value = model.fit(x, batch_size=24, verbose=0).history["loss"][0]
+    expected = case.expected(None, tf.constant(model.predict(x, verbose=0)))
+    assert value == pytest.approx(float(expected), rel=1e-5)
 
 
 @pytest.mark.parametrize("policy", ("float32", "mixed_bfloat16", "mixed_float16"))
-@each
-def test_fit_trains(name, policy, monkeypatch):
-    """The loss falls; the op is given what the layers compute in, and gives finite gradients."""
-    case = CASES[name]
-    x, y = _data(case)
-    model = _model(case, policy)
-    loss = case.make()
-    optimizer = keras.optimizers.Adam(0.03)
+def test_fit_trains(policy, monkeypatch):
+    """The losses fall; the ops are given what the layers compute in, and gradients are finite."""
+    x, y = _all_data()
+    model = _all_models(policy)
+    made = {name: case.make() for name, case in CASES.items()}
+    optimizer = keras.optimizers.Adam(0.02)
     if policy == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=2.0**10)
-    model.compile(optimizer, loss)
-    came = set()
-    function = loss._function
+    model.compile(optimizer, made)
+    came = {}
 
-    def spy(*args, **options):
-        came.add(args[0].dtype.name)
-        return function(*args, **options)
+    def spy(name, function):
+        def spied(*args, **options):
+            came.setdefault(name, set()).add(args[0].dtype.name)
+            return function(*args, **options)
 
-    monkeypatch.setattr(loss, "_function", spy)
-    values = model.fit(x, y, batch_size=20, epochs=12, verbose=0).history["loss"]
-    assert came == {"float32" if policy == "float32" else policy.removeprefix("mixed_")}
-    assert np.all(np.isfinite(values)) and values[-1] < 0.9 * values[0]
+        return spied
+
+    for name, loss in made.items():
+        monkeypatch.setattr(loss, "_function", spy(name, loss._function))
+    history = model.fit(x, y, batch_size=24, epochs=12, verbose=0).history
+    dtype = policy.removeprefix("mixed_")
+    assert came == {name: {dtype} for name in CASES}
+    for name in CASES:
+        values = history[f"{name}_loss"]
+        assert np.all(np.isfinite(values)) and values[-1] < 0.95 * values[0], name
     assert all(np.all(np.isfinite(w)) for w in model.get_weights())
     if policy == "mixed_float16":
         assert float(optimizer.dynamic_scale) == 2.0**10  # no step was left out
+
+
+def test_compile_wraps_the_optimizer_for_float16():
+    """A scale that overflows is halved until the steps are finite, and the loss falls."""
+    case = CASES["BatchTripletLoss"]
+    x, y = _data(case)
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = _model(case)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.compile(keras.optimizers.Adam(0.03), case.make())
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    values = model.fit(x, y, batch_size=24, epochs=12, verbose=0).history["loss"]
+    assert np.all(np.isfinite(values)) and values[-1] < 0.9 * values[0]
 
 
 @pytest.mark.parametrize("name", ("BatchTripletLoss", "InfoNCELoss", "ListRankingLoss"))
@@ -743,18 +788,19 @@ def test_run_eagerly_is_the_same(name):
         model = _model(case)
         model.compile(keras.optimizers.SGD(0.1), case.make(), run_eagerly=eagerly)
         values.append(_steps(model, x, y))
-    np.testing.assert_allclose(values[0], values[1], rtol=1e-6)
+    for a, b in zip(*values, strict=True):
+        assert a == pytest.approx(b, rel=1e-6)
 
 
 @pytest.mark.parametrize("reduction", ("mean", "sum_over_batch_size"))
 def test_sample_and_class_weights_in_fit(reduction):
     case = CASES["BatchContrastiveLoss"]
     x, y = _data(case)
-    weight = inputs.weights(20)
+    weight = inputs.weights(24)
     model = _model(case)
     model.compile(keras.optimizers.SGD(0.0), case.make(reduction=reduction))
     y_pred = model.predict(x, verbose=0)
-    options = {"batch_size": 20, "verbose": 0}
+    options = {"batch_size": 24, "verbose": 0}
     classes = {0: 2.0, 1: 0.5, 3: 0.0}
     of_class = np.array([2.0, 0.5, 1.0, 0.0])[y]
     made = [
@@ -774,7 +820,7 @@ def test_large_labels_in_fit():
     x, y = _data(case)
     model = _model(case)
     model.compile(keras.optimizers.SGD(0.0), case.make(), metrics=[metrics.RecallAtK()])
-    expected = model.evaluate(x, y, batch_size=20, verbose=0)
+    expected = model.evaluate(x, y, batch_size=24, verbose=0)
     for data in ((x, y + 2**53), tf.data.Dataset.from_tensors((x, y + 2**53))):
         data = (data,) if isinstance(data, tf.data.Dataset) else data
         assert model.evaluate(*data, verbose=0, return_dict=True) == pytest.approx(
@@ -857,25 +903,25 @@ def test_memory_is_left_alone_in_evaluation():
     case = CASES["BatchContrastiveLoss"]
     x, y = _data(case)
     model = _model(case)
-    memory = CrossBatchMemory(64)
+    memory = CrossBatchMemory(96)
     model.compile(keras.optimizers.SGD(0.0), case.make(memory=memory))
     plain = _model(case)
     plain.compile(keras.optimizers.SGD(0.0), case.make())
-    expected = plain.evaluate(x, y, batch_size=20, verbose=0)
+    expected = plain.evaluate(x, y, batch_size=24, verbose=0)
     for _ in range(2):
-        assert model.evaluate(x, y, batch_size=20, verbose=0) == expected
+        assert model.evaluate(x, y, batch_size=24, verbose=0) == expected
     first, second = (
-        model.fit(x, y, batch_size=20, shuffle=False, verbose=0).history["loss"][0]
+        model.fit(x, y, batch_size=24, shuffle=False, verbose=0).history["loss"][0]
         for _ in range(2)
     )
     assert first == pytest.approx(expected, rel=1e-6)
     assert second != pytest.approx(expected, rel=1e-3)
-    assert len(memory.read()[1]) == 40
-    assert model.evaluate(x, y, batch_size=20, verbose=0) == expected
-    assert len(memory.read()[1]) == 40
+    assert len(memory.read()[1]) == 48
+    assert model.evaluate(x, y, batch_size=24, verbose=0) == expected
+    assert len(memory.read()[1]) == 48
     memory.reset_state()
     assert len(memory.read()[1]) == 0
-    again = model.fit(x, y, batch_size=20, shuffle=False, verbose=0).history["loss"][0]
+    again = model.fit(x, y, batch_size=24, shuffle=False, verbose=0).history["loss"][0]
     assert again == pytest.approx(expected, rel=1e-6)
 
 
