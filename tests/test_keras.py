@@ -1,6 +1,7 @@
 """tf_pairwise.keras against the functions, the reference, NumPy, and Keras's own training loop."""
 
 import doctest
+import importlib
 import inspect
 import json
 import math
@@ -261,9 +262,7 @@ def test_ragged_lists():
         item_weight = None if items is None else scores.with_values(tf.constant(items))
         expected = tpw.list_ranking_loss(scores, relevance, item_weight=item_weight)
         np.testing.assert_array_equal(losses.ListRankingLoss()(relevance, scores, weight), expected)
-        total = tpw.list_ranking_loss(
-            scores, relevance, item_weight=item_weight, reduction="sum"
-        )
+        total = tpw.list_ranking_loss(scores, relevance, item_weight=item_weight, reduction="sum")
         loss = losses.ListRankingLoss(reduction="mean_with_sample_weight")
         assert_close(loss(relevance, scores, weight), total / (2 if weight is None else 3), 1e-6)
     by_item = losses.ListRankingLoss()(relevance, scores, item_weight)
@@ -697,9 +696,7 @@ def test_fit_evaluate_predict():
     """What fit and evaluate report is the mean of the functions' values over the batches."""
     x, y = _all_data()
     model = _all_models()
-    model.compile(
-        keras.optimizers.SGD(0.0), {name: case.make() for name, case in CASES.items()}
-    )
+    model.compile(keras.optimizers.SGD(0.0), {name: case.make() for name, case in CASES.items()})
     y_pred = model.predict(x, batch_size=8, verbose=0)
     y_pred["ListRankingLoss"] = y_pred["ListRankingLoss"][..., 0]
 
@@ -1014,3 +1011,587 @@ def test_memory_errors():
     )
     with pytest.raises(RuntimeError, match="CrossBatchMemory: used under XLA.*jit_compile=False"):
         step(tf.constant([1, 1]), tf.ones([2, 3]))
+
+
+# ---- metrics ----
+
+
+def _distances(x, metric):
+    x = np.asarray(x, np.float64)
+    if metric == "dot":
+        return -x @ x.T
+    if metric == "cosine":
+        x = x / np.linalg.norm(x, axis=1, keepdims=True)
+        return 1.0 - x @ x.T
+    difference = x[:, None] - x[None]
+    if metric == "manhattan":
+        return np.abs(difference).sum(-1)
+    return (difference**2).sum(-1)
+
+
+def _order(x, i, metric):
+    """The others by their distance to i, ties by the lower index."""
+    order = np.argsort(_distances(x, metric)[i], kind="stable")
+    return order[order != i]
+
+
+def _recall(x, labels, k, metric="euclidean", weight=None):
+    values, weights = [], []
+    for i in range(len(labels)):
+        if np.sum(labels == labels[i]) > 1:
+            values.append(np.any(labels[_order(x, i, metric)[:k]] == labels[i]))
+            weights.append(1.0 if weight is None else weight[i])
+    return np.average(values, weights=weights) if np.sum(weights) else 0.0
+
+
+def _map_at_r(x, labels, metric="euclidean", weight=None):
+    values, weights = [], []
+    for i in range(len(labels)):
+        r = np.sum(labels == labels[i]) - 1
+        if r:
+            hits = labels[_order(x, i, metric)[:r]] == labels[i]
+            precision = np.cumsum(hits) / np.arange(1, r + 1)
+            values.append(np.sum(precision * hits) / r)
+            weights.append(1.0 if weight is None else weight[i])
+    return np.average(values, weights=weights) if np.sum(weights) else 0.0
+
+
+def _batches(*arrays, sizes=(7, 1, 0, 13, 9)):
+    start = 0
+    for size in sizes:
+        yield tuple(a[start : start + size] for a in arrays)
+        start += size
+    yield tuple(a[start:] for a in arrays)
+
+
+@pytest.mark.parametrize("metric", inputs.METRICS)
+def test_retrieval_metrics(metric):
+    """In uneven batches, weighted or not; classes of one, two and many."""
+    n = 60
+    x = inputs.points(n, 6)
+    labels = np.random.default_rng(3).integers(0, 12, n)
+    labels[:3] = 100, 101, 102
+    weight = inputs.weights(n)
+    cases = [(metrics.RecallAtK(k, metric=metric), _recall, (k,)) for k in (1, 3, 100)]
+    cases.append((metrics.MeanAveragePrecisionAtR(metric=metric), _map_at_r, ()))
+    for made, oracle, args in cases:
+        for own in (None, weight):
+            made.reset_state()
+            columns = (labels, x) if own is None else (labels, x, own)
+            for batch in _batches(*columns):
+                made.update_state(*batch)
+            expected = oracle(x, labels, *args, metric=metric, weight=own)
+            assert float(made.result()) == pytest.approx(expected, rel=1e-6), (args, own is None)
+
+
+@given(
+    labels=st.lists(st.integers(-2, 3), max_size=14),
+    seed=st.integers(0, 10),
+    k=st.integers(1, 5),
+    metric=st.sampled_from(("euclidean", "dot")),
+)
+def test_retrieval_metrics_of_ties_and_duplicates(labels, seed, k, metric):
+    """Points on a grid: many distances are equal, and many points the same."""
+    labels = np.array(labels, np.int64)
+    x = np.random.default_rng(seed).integers(0, 3, [len(labels), 2]).astype(np.float32)
+    recall = metrics.RecallAtK(k, metric=metric)
+    map_at_r = metrics.MeanAveragePrecisionAtR(metric=metric)
+    for made in (recall, map_at_r):
+        made.update_state(labels, x)
+    assert float(recall.result()) == pytest.approx(_recall(x, labels, k, metric), rel=1e-6)
+    assert float(map_at_r.result()) == pytest.approx(_map_at_r(x, labels, metric), rel=1e-6)
+
+
+def test_queries_in_pieces(monkeypatch):
+    """What does not fit at once is searched for in pieces, with the same result."""
+    from tf_pairwise.keras import metrics as module
+
+    x, labels = inputs.batch(50, 4, 3)
+    expected = _map_at_r(x, labels)
+    for numbers in (1, 40, 200):
+        monkeypatch.setattr(module, "_NEIGHBORS", numbers)
+        made = metrics.MeanAveragePrecisionAtR()
+        made.update_state(labels, x)
+        assert float(made.result()) == pytest.approx(expected, rel=1e-6)
+
+
+def test_retrieval_metrics_with_nothing_to_count():
+    for made in (metrics.RecallAtK(), metrics.MeanAveragePrecisionAtR(capacity=8)):
+        assert float(made.result()) == 0.0
+        made.update_state(np.zeros([0], np.int32), np.zeros([0, 3], np.float32))
+        assert float(made.result()) == 0.0
+        made.update_state([5], np.ones([1, 3], np.float32))
+        assert float(made.result()) == 0.0
+        made.update_state([6, 7], np.diag([2.0, 3.0, 4.0])[:2].astype(np.float32))
+        assert float(made.result()) == 0.0
+        made.update_state([6], np.float32([[2.0, 0.0, 0.0]]), sample_weight=[0.0])
+        assert float(made.result()) == 1.0
+        made.reset_state()
+        assert float(made.result()) == 0.0
+
+
+def test_a_nan_finds_nothing():
+    x = np.array([[0.0], [np.nan], [0.1], [5.0]], np.float32)
+    made = metrics.RecallAtK(3)
+    made.update_state([0, 0, 1, 1], x)
+    assert float(made.result()) == 0.5
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("capacity", (None, 64))
+def test_retrieval_metrics_keep_the_dtype(dtype, capacity):
+    x, labels = inputs.batch(40, 5, 6)
+    x = tf.cast(x, dtype)
+    made = metrics.RecallAtK(1, capacity=capacity)
+    for y, batch in _batches(labels, x):
+        made.update_state(y, batch)
+    assert made._rows.read()[0].dtype == x.dtype
+    assert float(made.result()) == pytest.approx(_recall(tf.cast(x, tf.float64), labels, 1))
+
+
+@pytest.mark.parametrize("kind", ("int8", "uint8", "int16", "int32", "uint32", "int64", "uint64"))
+def test_retrieval_metrics_take_any_integers(kind):
+    x, labels = inputs.batch(30, 5, 6)
+    big = np.iinfo(kind).max - 10 if kind != "uint64" else 2**63 + 5
+    made = metrics.RecallAtK(1)
+    made.update_state((labels.astype(kind) + np.asarray(big, kind))[:, None], x)
+    assert float(made.result()) == pytest.approx(_recall(x, labels, 1))
+    with pytest.raises(TypeError, match="y_true: got float32"):
+        made.update_state(labels.astype(np.float32), x)
+
+
+def test_capacity_keeps_the_latest():
+    x, labels = inputs.batch(40, 5, 4)
+    made = metrics.RecallAtK(2, capacity=17)
+    for y, batch in _batches(labels, x):
+        made.update_state(y, batch)
+    # In the ring's order, which decides among equal distances alone.
+    assert float(made.result()) == pytest.approx(_recall(x[-17:], labels[-17:], 2), rel=1e-6)
+    made.reset_state()
+    made.update_state(labels, x)  # more than there is room for
+    assert float(made.result()) == pytest.approx(_recall(x[-17:], labels[-17:], 2), rel=1e-6)
+
+
+def test_updates_in_graphs_and_with_xla():
+    x, labels = inputs.batch(40, 5, 4)
+    labels = labels.astype(np.int64)
+    specs = [tf.TensorSpec([None], tf.int64), tf.TensorSpec([None, 5], tf.float32)]
+    for options, xla in (({}, False), ({"capacity": 32}, False), ({"capacity": 32}, True)):
+        made = metrics.MeanAveragePrecisionAtR(**options)
+        update = tf.function(
+            lambda y, x, made=made: (made.update_state(y, x), made.result())[1],
+            input_signature=specs,
+            jit_compile=xla,
+            autograph=False,
+        )
+        for batch in _batches(labels, x):
+            assert math.isnan(float(update(*batch)))  # not computed in the graph
+        kept = slice(0 if not options else -32, None)
+        expected = pytest.approx(_map_at_r(x[kept], labels[kept]), rel=1e-6)
+        assert float(made.result()) == expected
+        assert float(update(labels[:0], x[:0])) == expected  # what was computed last
+        made.reset_state()
+        assert math.isnan(float(update(labels[:0], x[:0])))
+
+
+def test_retrieval_metrics_of_masked_rows():
+    x, labels = inputs.batch(30, 5, 4)
+    mask = np.arange(30) % 3 != 0
+    made = metrics.RecallAtK(1)
+    made.update_state(labels, _with_mask(tf.constant(x), mask))
+    assert float(made.result()) == pytest.approx(_recall(x[mask], labels[mask], 1))
+
+
+def test_metric_errors():
+    for make, error, message in (
+        (lambda: metrics.RecallAtK(0), ValueError, "k: got 0, expected an integer, 1 or more"),
+        (lambda: metrics.RecallAtK(1.0), TypeError, "k: got 1.0, expected a Python integer"),
+        (lambda: metrics.RecallAtK(metric="l2"), ValueError, "metric: got 'l2'"),
+        (lambda: metrics.MeanAveragePrecisionAtR(capacity=0), ValueError, "capacity: got 0"),
+        (lambda: metrics.NDCG(True), TypeError, "topn: got True"),
+        (lambda: metrics.NDCG(-3), ValueError, "topn: got -3"),
+    ):
+        with pytest.raises(error, match=message):
+            make()
+    made = metrics.RecallAtK()
+    made.update_state([1, 2], np.ones([2, 3], np.float32))
+    with pytest.raises(TypeError, match="y_pred: got float16, expected float32 as in the batches"):
+        made.update_state([1, 2], np.ones([2, 3], np.float16))
+    with pytest.raises(ValueError, match=r"y_pred: got shape \(2, 4\), expected \[n, 3\]"):
+        made.update_state([1, 2], np.ones([2, 4], np.float32))
+    with pytest.raises(ValueError, match=r"y_pred: got shape \(2,\), expected \[n, d\]"):
+        made.update_state([1, 2], np.ones([2], np.float32))
+    with pytest.raises(ValueError, match=r"y_true: got shape \(2, 2\), expected"):
+        made.update_state([[1, 2], [1, 2]], np.ones([2, 3], np.float32))
+    ring = metrics.RecallAtK(capacity=4)
+    update = tf.function(ring.update_state, autograph=False)
+    with pytest.raises(ValueError, match="y_pred: got shape .*, expected a known last dimension"):
+        update.get_concrete_function(tf.TensorSpec([2], tf.int32), tf.TensorSpec([2, None]))
+    for made in (metrics.NDCG(), metrics.PairwiseAccuracy()):
+        with pytest.raises(ValueError, match=r"y_pred: got shape \(2,\), expected \[B, L\]"):
+            made.update_state([1, 2], np.ones([2], np.float32))
+        with pytest.raises(TypeError, match="y_true: got None"):
+            made.update_state(None, np.ones([2, 3], np.float32))
+        with pytest.raises(TypeError, match="y_true, y_pred: got one RaggedTensor"):
+            made.update_state(tf.ragged.constant([[1, 2]]), np.ones([1, 2], np.float32))
+
+
+def _ndcg(relevance, scores, topn=None):
+    """Of each list that has an ideal DCG."""
+    values = []
+    for y, s in zip(np.asarray(relevance), np.asarray(scores), strict=True):
+        y, s = y[y >= 0], s[y >= 0]
+
+        def dcg(order, y=y):
+            gains = 2.0 ** y[order][:topn] - 1.0
+            return np.sum(gains / np.log2(2.0 + np.arange(len(gains))))
+
+        ideal = dcg(np.argsort(-y, kind="stable"))
+        if ideal > 0:
+            values.append(dcg(np.argsort(-s, kind="stable")) / ideal)
+    return values
+
+
+def _pairs(relevance, scores):
+    """How many pairs are right, ties half, and how many there are, of each list."""
+    right, pairs = [], []
+    for y, s in zip(np.asarray(relevance), np.asarray(scores), strict=True):
+        y, s = y[y >= 0], s[y >= 0].astype(np.float64)
+        preferred = y[:, None] > y[None]
+        difference = s[:, None] - s[None]
+        right.append(np.sum(preferred * (0.5 + 0.5 * np.sign(difference))))
+        pairs.append(np.sum(preferred))
+    return np.array(right), np.array(pairs)
+
+
+@given(
+    seed=st.integers(0, 1000),
+    length=st.integers(0, 9),
+    topn=st.sampled_from((None, 1, 3)),
+    dtype=st.sampled_from(DTYPES),
+)
+def test_ranking_metrics(seed, length, topn, dtype):
+    """Tied scores, items that do not exist, lists without gain; in two batches."""
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(-2, 3, [6, length]).astype(np.float64) / 4.0
+    relevance = rng.integers(-1, 4, [6, length])
+    relevance[0] = 0
+    ndcg, accuracy = metrics.NDCG(topn), metrics.PairwiseAccuracy()
+    for made in (ndcg, accuracy):
+        for y, s in _batches(relevance, scores, sizes=(4,)):
+            made.update_state(y, tf.cast(s, dtype))
+    values = _ndcg(relevance, scores, topn)
+    expected = np.mean(values) if values else 0.0
+    assert float(ndcg.result()) == pytest.approx(expected, rel=1e-6)
+    right, pairs = _pairs(relevance, scores)
+    expected = right.sum() / pairs.sum() if pairs.sum() else 0.0
+    assert float(accuracy.result()) == pytest.approx(expected, rel=1e-6)
+    for made in (ndcg, accuracy):
+        made.reset_state()
+        assert float(made.result()) == 0.0
+
+
+def test_ranking_metrics_with_weights_masks_and_ragged_lists():
+    rng = np.random.default_rng(1)
+    scores = rng.normal(size=[5, 8]).astype(np.float32)
+    relevance = rng.integers(0, 3, [5, 8])
+    weight = np.array([2.0, 0.0, 1.0, 0.5, 3.0])
+    mask = rng.uniform(size=[5, 8]) < 0.6
+    masked = np.where(mask, relevance, -1)
+    lengths = [8, 3, 0, 5, 1]
+    ragged = [tf.RaggedTensor.from_tensor(x, lengths) for x in (relevance, scores)]
+    cut = np.where(np.arange(8) < np.array(lengths)[:, None], relevance, -1)
+    some = np.array([len(_ndcg(y[None], s[None])) > 0 for y, s in zip(cut, scores, strict=True)])
+    for own in (None, weight, weight[:, None]):
+        flat = np.ones(5) if own is None else weight
+        for y, y_pred, seen, has in (
+            (relevance, scores, relevance, slice(None)),
+            (relevance, _with_mask(tf.constant(scores), mask), masked, slice(None)),
+            (relevance, scores[..., None], relevance, slice(None)),
+            (*ragged, cut, some),
+        ):
+            ndcg, accuracy = metrics.NDCG(), metrics.PairwiseAccuracy()
+            ndcg.update_state(y, y_pred, own)
+            accuracy.update_state(y, y_pred, own)
+            expected = np.average(_ndcg(seen, scores), weights=flat[has])
+            assert float(ndcg.result()) == pytest.approx(expected, rel=1e-6)
+            right, pairs = _pairs(seen, scores)
+            expected = np.sum(flat * right) / np.sum(flat * pairs)
+            assert float(accuracy.result()) == pytest.approx(expected, rel=1e-6)
+    accuracy = metrics.PairwiseAccuracy()
+    of_items = rng.uniform(size=[5, 8])
+    accuracy.update_state(relevance, scores, of_items)
+    preferred = (relevance[:, :, None] > relevance[:, None]) * of_items[:, :, None]
+    right = np.sum(preferred * (scores[:, :, None] > scores[:, None]))
+    assert float(accuracy.result()) == pytest.approx(right / preferred.sum(), rel=1e-6)
+
+
+def test_accuracy_sees_the_smallest_differences():
+    """Of float32: a difference of one bit, and of the smallest normal number, is no tie."""
+    tiny = np.finfo(np.float32).tiny
+    scores = np.array([[1.0, np.nextafter(np.float32(1), 2)], [0.0, tiny], [3e38, -3e38]])
+    made = metrics.PairwiseAccuracy()
+    made.update_state([[0, 1], [0, 1], [1, 0]], scores.astype(np.float32))
+    assert float(made.result()) == 1.0
+
+
+def test_a_nan_score_is_seen():
+    scores = np.array([[np.nan, 1.0, 0.5], [3.0, 2.0, 1.0]], np.float32)
+    for make in (metrics.NDCG, metrics.PairwiseAccuracy):
+        made = make()
+        made.update_state([[1, 0, 0], [1, 0, 0]], scores)
+        assert math.isnan(float(made.result()))
+        made.reset_state()
+        made.update_state([[-1, 0, 1], [1, 0, 0]], scores)  # the NaN does not exist
+        assert math.isfinite(float(made.result()))
+
+
+@pytest.mark.parametrize(
+    "make, options",
+    (
+        (metrics.RecallAtK, dict(k=3, metric="cosine", capacity=9)),
+        (metrics.MeanAveragePrecisionAtR, dict(metric="dot", capacity=9)),
+        (metrics.NDCG, dict(topn=4)),
+        (metrics.PairwiseAccuracy, {}),
+    ),
+)
+def test_metric_config_round_trip(make, options):
+    for own in ({}, {**options, "name": "a_metric", "dtype": "float64"}):
+        made = make(**own)
+        assert set(made.get_config()) == set(inspect.signature(make).parameters)
+        config = json.loads(json.dumps(keras.metrics.serialize(made)))
+        assert config["registered_name"] == f"tf_pairwise>{make.__name__}"
+        again = keras.metrics.deserialize(config)
+        assert type(again) is make and again.get_config() == made.get_config()
+        for option, value in own.items():
+            assert again.get_config()[option] == value, option
+        assert again.result().dtype == own.get("dtype", "float32")
+
+
+@pytest.mark.parametrize("policy", ("float32", "mixed_float16"))
+@pytest.mark.parametrize("eagerly", (False, True), ids=("graph", "eager"))
+def test_logs_have_the_exact_values(eagerly, policy):
+    """fit's and evaluate's, of training (a rate of 0) and validation, in every epoch."""
+    case = CASES["BatchTripletLoss"]
+    x, y = _data(case, 40)
+    model = _model(case, policy)
+    measures = [metrics.RecallAtK(2), metrics.MeanAveragePrecisionAtR(capacity=64)]
+    weighted = [metrics.RecallAtK(1, name="weighted")]
+    weight = inputs.weights(40)
+    model.compile(
+        keras.optimizers.SGD(0.0),
+        case.make(),
+        metrics=measures,
+        weighted_metrics=weighted,
+        run_eagerly=eagerly,
+    )
+    embeddings = model.predict(x, verbose=0).astype(np.float64)
+
+    def expected(rows):
+        e, labels = embeddings[rows], y[rows]
+        recall = _recall(e, labels, 1, weight=weight[rows])
+        return [_recall(e, labels, 2), _map_at_r(e, labels), recall]
+
+    names = ("recall_at_2", "mean_average_precision_at_r", "weighted")
+    held_out = slice(20, 40)
+    history = model.fit(
+        *(x, y),
+        sample_weight=weight,
+        validation_data=(x[held_out], y[held_out], weight[held_out]),
+        batch_size=16,
+        epochs=2,
+        shuffle=False,
+        verbose=0,
+    ).history
+    for name, whole, part in zip(names, expected(slice(None)), expected(held_out), strict=True):
+        assert history[name] == pytest.approx([whole] * 2, rel=1e-6)
+        assert history[f"val_{name}"] == pytest.approx([part] * 2, rel=1e-6)
+    made = model.evaluate(x, y, sample_weight=weight, batch_size=7, verbose=0, return_dict=True)
+    assert [made[name] for name in names] == pytest.approx(expected(slice(None)), rel=1e-6)
+
+
+def test_docstring_examples():
+    for name in ("RecallAtK", "MeanAveragePrecisionAtR", "NDCG", "PairwiseAccuracy"):
+        make = getattr(metrics, name)
+        test = doctest.DocTestParser().get_doctest(make.__doc__, {"tpw": tpw}, name, None, 0)
+        assert test.examples
+        assert doctest.DocTestRunner().run(test).failed == 0
+
+
+# ---- the callback ----
+
+
+def test_callback_feeds_the_callbacks_after_it(tmp_path):
+    case = CASES["BatchTripletLoss"]
+    x, y = _data(case, 40)
+    model = _model(case)
+    model.compile(keras.optimizers.Adam(0.03), case.make())
+    seen = []
+
+    class Seen(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            embeddings = self.model.predict(x, verbose=0)
+            recall = _recall(embeddings, y, 1)
+            assert logs["held_out_recall_at_1"] == pytest.approx(recall, rel=1e-6)
+            map_at_r = _map_at_r(embeddings, y)
+            name = "held_out_mean_average_precision_at_r"
+            assert logs[name] == pytest.approx(map_at_r, rel=1e-6)
+            seen.append(logs[name])
+
+    follow = callbacks.EvaluateEmbeddings(
+        x,
+        y,
+        [metrics.RecallAtK(), metrics.MeanAveragePrecisionAtR()],
+        prefix="held_out_",
+        batch_size=16,
+    )
+    monitor = {"monitor": "held_out_mean_average_precision_at_r", "mode": "max"}
+    stop = keras.callbacks.EarlyStopping(**monitor, patience=1, min_delta=1.0)
+    keep = keras.callbacks.ModelCheckpoint(
+        tmp_path / "best.weights.h5", **monitor, save_best_only=True, save_weights_only=True
+    )
+    history = model.fit(
+        x, y, batch_size=20, epochs=9, verbose=0, callbacks=[follow, Seen(), stop, keep]
+    ).history
+    assert history["held_out_mean_average_precision_at_r"] == seen and len(seen) == 2
+    assert (tmp_path / "best.weights.h5").exists()
+    with pytest.raises(TypeError, match="metrics: got 'recall', expected"):
+        callbacks.EvaluateEmbeddings(x, y, "recall")
+    with pytest.raises(TypeError, match="metrics: got <class"):
+        callbacks.EvaluateEmbeddings(x, y, [metrics.RecallAtK])
+
+
+def test_callback_weights_and_ranking_metrics():
+    case = CASES["ListRankingLoss"]
+    x, y = _data(case)
+    model = _model(case)
+    model.compile("sgd", case.make())
+    weight = inputs.weights(len(y))
+    follow = callbacks.EvaluateEmbeddings(x, y, metrics.NDCG(), sample_weight=weight)
+    history = model.fit(x, y, verbose=0, callbacks=[follow]).history
+    expected = metrics.NDCG()
+    expected.update_state(y, model.predict(x, verbose=0), weight)
+    assert history["val_ndcg"] == pytest.approx([float(expected.result())])
+
+
+# ---- several replicas, and the import ----
+
+
+def test_two_replicas():
+    """Keras's own training under a MirroredStrategy of two CPUs."""
+    script = """
+        import json, sys, types
+        import numpy as np, tensorflow as tf, keras
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        two = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(cpu, two)
+        import tf_pairwise as tpw
+        from tf_pairwise.keras import CrossBatchMemory, callbacks, losses, metrics
+
+        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+        rng = np.random.default_rng(0)
+        x, y = rng.normal(size=[16, 6]).astype(np.float32), np.arange(16) % 4
+        made = {}
+
+        def model(loss, **options):
+            keras.utils.set_random_seed(0)
+            model = keras.Sequential([keras.Input([6]), keras.layers.Dense(3)])
+            model.compile(keras.optimizers.SGD(0.1), loss(), **options)
+            return model
+
+        def fit(loss, **options):
+            one = model(loss, **options)
+            weights = one.get_weights()[0]
+            callback = callbacks.EvaluateEmbeddings(x, y, metrics.RecallAtK())
+            history = one.fit(x, y, batch_size=16, shuffle=False, verbose=0, callbacks=[callback])
+            gradient = (weights - one.get_weights()[0]) / 0.1
+            return history.history["loss"][0], weights, gradient, history.history["val_recall_at_1"]
+
+        # The gradients of the replicas are added up: a mean is of half of each.
+        for reduction in ("mean", "sum", "sum_over_batch_size"):
+            loss = lambda: losses.BatchContrastiveLoss(reduction=reduction)
+            with strategy.scope():
+                value, weights, gradient, recall = fit(loss)
+            w = tf.constant(weights)
+            share = 1.0 if reduction == "sum" else 0.5
+            with tf.GradientTape() as tape:
+                tape.watch(w)
+                halves = [share * loss()(y[i], x[i] @ w) for i in (slice(0, 8), slice(8, 16))]
+                total = halves[0] + halves[1]
+            expected = tape.gradient(total, w).numpy()
+            made[reduction] = [float(np.abs(gradient - expected).max()), float(value - total)]
+            again = metrics.RecallAtK()
+            again.update_state(y, x @ (weights - 0.1 * gradient))
+            made[reduction].append(float(recall[0] - again.result()))
+
+        # A global batch: the shares add up, and are not divided.
+        shares = []
+        def batch_contrastive_loss(*args, **options):
+            shares.append(tf.distribute.get_replica_context().num_replicas_in_sync)
+            return 0.25 * tpw.batch_contrastive_loss(*args, **options)
+        distribute = types.ModuleType("tf_pairwise.distribute")
+        distribute.batch_contrastive_loss = batch_contrastive_loss
+        sys.modules["tf_pairwise.distribute"] = distribute
+        for reduction in ("mean", "sum_over_batch_size"):
+            with strategy.scope():
+                value, weights, gradient, _ = fit(
+                    lambda: losses.BatchContrastiveLoss(global_batch=True, reduction=reduction))
+            plain = losses.BatchContrastiveLoss(reduction=reduction)
+            # of 16 samples in all
+            halves = [plain(y[i], x[i] @ weights) for i in (slice(0, 8), slice(8, 16))]
+            whole = 0.25 * sum(halves) * (1.0 if reduction == "mean" else 0.5)
+            made["global " + reduction] = float(value - whole)
+        made["shares"] = sorted(set(shares))
+
+        with strategy.scope():
+            for name, loss, options in (
+                ("memory", lambda: losses.BatchContrastiveLoss(memory=CrossBatchMemory(8)), {}),
+                ("recall", losses.BatchContrastiveLoss, {"metrics": [metrics.RecallAtK()]}),
+            ):
+                try:
+                    fit(loss, **options)
+                except RuntimeError as error:
+                    made[name] = str(error)
+            ranker = keras.Sequential([keras.Input([4, 6]), keras.layers.Dense(1)])
+            measures = [metrics.NDCG(), metrics.PairwiseAccuracy()]
+            ranker.compile("sgd", losses.ListRankingLoss(), metrics=measures)
+        lists = rng.normal(size=[16, 4, 6]).astype(np.float32)
+        relevance = rng.integers(0, 3, [16, 4])
+        evaluated = ranker.evaluate(lists, relevance, batch_size=8, verbose=0, return_dict=True)
+        scores = ranker.predict(lists, verbose=0)
+        for measure in (metrics.NDCG(), metrics.PairwiseAccuracy()):
+            measure.update_state(relevance, scores)
+            made[measure.name] = evaluated[measure.name] - float(measure.result())
+        print(json.dumps(made))
+    """
+    made = json.loads(_run(script))
+    assert "CrossBatchMemory: used under a tf.distribute strategy of 2 replicas" in made["memory"]
+    assert "recall_at_1: used under a tf.distribute strategy of 2 replicas" in made["recall"]
+    assert "EvaluateEmbeddings" in made["recall"]
+    assert made["shares"] == [2]
+    for reduction in ("mean", "sum_over_batch_size"):
+        assert made[reduction] == pytest.approx([0.0, 0.0, 0.0], abs=1e-5)
+        assert made[f"global {reduction}"] == pytest.approx(0.0, abs=1e-5)
+    # Keras reports a "sum" times the number of replicas; its gradient is the sum's.
+    assert made["sum"][0] == pytest.approx(0.0, abs=1e-4)
+    assert made["ndcg"] == pytest.approx(0.0, abs=1e-6)
+    assert made["pairwise_accuracy"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_import_is_lazy():
+    script = """
+        import sys
+        import tf_pairwise.numpy
+        assert "tf_pairwise.keras" not in sys.modules and "tensorflow" not in sys.modules
+        assert "keras" in dir(tf_pairwise) and "keras" in tf_pairwise.__all__
+        import tensorflow
+        assert "tf_pairwise.keras" not in sys.modules
+        print(tf_pairwise.keras.losses.NTXentLoss.__name__)
+    """
+    assert _run(script) == "NTXentLoss"
+
+
+def test_another_backend_is_an_error(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ImportError, match="Keras's backend is 'jax', expected 'tensorflow'"):
+        importlib.reload(tpw.keras)

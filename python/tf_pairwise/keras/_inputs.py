@@ -42,6 +42,8 @@ def labels(y_true, also_bool=False):
     if y_true is None:
         raise TypeError(f"y_true: got None, expected labels of {expected}")
     y_true = tensor(y_true)
+    if y_true.dtype.is_floating and _building():
+        return tf.cast(y_true, tf.int64)
     if y_true.dtype.is_floating:
         raise TypeError(
             f"y_true: got {y_true.dtype.name}, expected {expected}: floats run different labels "
@@ -50,6 +52,11 @@ def labels(y_true, also_bool=False):
     if not (y_true.dtype.is_integer or (also_bool and y_true.dtype == tf.bool)):
         raise TypeError(f"y_true: got {y_true.dtype.name}, expected {expected}")
     return tf.cast(y_true, tf.int64)
+
+
+def _building():
+    """Whether Keras only builds the model: under a strategy, of the mean of its replicas' batches."""
+    return tf.distribute.in_cross_replica_context() and not tf.executing_eagerly()
 
 
 def flat_labels(y_true, like):

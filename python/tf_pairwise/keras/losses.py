@@ -91,6 +91,7 @@ class _Loss(keras.losses.Loss):
         }
 
     def _value(self, y_true, y_pred, sample_weight, reduction):
+        """The loss, of the Keras arguments."""
         raise NotImplementedError
 
     def _reduced(self, inputs, samples, reduction, **options):
@@ -143,12 +144,13 @@ class _BatchLoss(_Loss):
     def get_config(self):
         return {**super().get_config(), "global_batch": self._global_batch}
 
-    def _inputs(self, y_true, y_pred):
+    def _operands(self, y_true, y_pred):
+        """The tensors that the function takes, a row per sample each."""
         raise NotImplementedError
 
     def _value(self, y_true, y_pred, sample_weight, reduction):
         mask = _inputs.row_mask(y_pred)
-        inputs = self._inputs(y_true, y_pred)
+        inputs = self._operands(y_true, y_pred)
         weight = None if sample_weight is None else _inputs.weights(sample_weight, inputs[0])
         if mask is not None:
             inputs = [tf.boolean_mask(x, mask) for x in inputs]
@@ -173,7 +175,7 @@ class _BatchLoss(_Loss):
 class _QueriesAndKeysLoss(_BatchLoss):
     parts, rank, stacked = 2, 3, "[n, 2, d]"
 
-    def _inputs(self, y_true, y_pred):
+    def _operands(self, y_true, y_pred):
         return _unstack(y_pred, self)
 
 
@@ -199,7 +201,7 @@ class _LabelledLoss(_BatchLoss):
             config = {**config, "memory": keras.saving.deserialize_keras_object(memory)}
         return cls(**config)
 
-    def _inputs(self, y_true, y_pred):
+    def _operands(self, y_true, y_pred):
         embeddings = _inputs.predictions(y_pred, self._cast_to)
         return [_inputs.expect_rank(embeddings, 2, "[n, d]"), _inputs.labels(y_true)]
 
@@ -595,7 +597,7 @@ def _unstack(y_pred, loss):
 def _samples(samples, weight, reduction):
     """What a mean over samples divides by: their number, or the sum of their weights."""
     weighted = weight is not None and reduction == "mean_with_sample_weight"
-    return tf.reduce_sum(weight) if weighted else samples
+    return tf.reduce_sum(tf.cast(weight, tf.float64)) if weighted else samples
 
 
 def _boolean(name, value):

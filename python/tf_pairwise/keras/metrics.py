@@ -189,7 +189,7 @@ class MeanAveragePrecisionAtR(_RetrievalMetric):
       >>> map_at_r = tpw.keras.metrics.MeanAveragePrecisionAtR()
       >>> map_at_r.update_state([0, 0, 0, 1], [[0.0], [1.0], [3.0], [1.9]])
       >>> float(map_at_r.result())
-      0.5
+      0.3333333432674408
     """
 
     def __init__(self, metric="euclidean", capacity=None, name=None, dtype=None):
