@@ -55,7 +55,7 @@ def labels(y_true, also_bool=False):
 
 
 def _building():
-    """Whether Keras only builds the model: under a strategy, of the mean of its replicas' batches."""
+    """Whether Keras only builds a model, for a strategy: with the mean of the replicas' labels."""
     return tf.distribute.in_cross_replica_context() and not tf.executing_eagerly()
 
 
@@ -140,3 +140,8 @@ def in_replica_of_several():
     """Whether this is one replica's part of the work of several."""
     context = tf.distribute.get_replica_context()
     return context is not None and context.num_replicas_in_sync > 1
+
+
+def compiled_by_xla():
+    """Whether what is being traced is to be compiled by XLA."""
+    return tf.__internal__.get_enclosing_xla_context() is not None

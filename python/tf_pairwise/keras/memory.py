@@ -144,7 +144,7 @@ class CrossBatchMemory:
     @staticmethod
     def _expect_dynamic():
         what = None
-        if tf.__internal__.get_enclosing_xla_context() is not None:
+        if _inputs.compiled_by_xla():
             what = "XLA, which wants static shapes (compile with jit_compile=False)"
         elif _inputs.in_replica_of_several():
             what = f"a tf.distribute strategy of {_inputs.replicas()} replicas"

@@ -38,6 +38,11 @@ class _RetrievalMetric(keras.metrics.Metric):
                 "replicas, expected one: a metric over the whole epoch wants all embeddings "
                 "together; the callback EvaluateEmbeddings gives it those"
             )
+        if self._capacity is None and _inputs.compiled_by_xla():
+            raise RuntimeError(
+                f"{self.name}: compiled by XLA, which wants static shapes, without a capacity; "
+                "expected capacity=N, or compile(jit_compile=False)"
+            )
         mask = _inputs.row_mask(y_pred)
         embeddings = _inputs.expect_rank(_inputs.predictions(y_pred), 2, "[n, d]")
         labels = _inputs.flat_labels(_inputs.labels(y_true), embeddings)
@@ -144,8 +149,8 @@ class RecallAtK(_RetrievalMetric):
     Raises:
       ValueError, TypeError: a bad option, labels that are not integers, batches that do not go
         together.
-      RuntimeError: an update within one of several replicas of a tf.distribute strategy;
-        `callbacks.EvaluateEmbeddings` works there.
+      RuntimeError: an update within one of several replicas of a tf.distribute strategy
+        (`callbacks.EvaluateEmbeddings` works there), or compiled by XLA without a capacity.
 
     Example:
       >>> recall = tpw.keras.metrics.RecallAtK(1)
