@@ -122,6 +122,9 @@ class _GivenLoss(_Loss):
     def _value(self, y_true, y_pred, sample_weight, reduction):
         mask = _inputs.row_mask(y_pred)
         inputs = _unstack(y_pred, self)
+        if mask is not None:  # what is in masked rows, NaN too, has no effect
+            rows = tf.reshape(mask, [-1] + [1] * (self.rank - 2))
+            inputs = [tf.where(rows, x, tf.zeros_like(x)) for x in inputs]
         if self.labelled:
             inputs.append(_inputs.labels(y_true, also_bool=True))
         weight = None if sample_weight is None else _inputs.weights(sample_weight, inputs[0])
