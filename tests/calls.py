@@ -147,6 +147,29 @@ def _calls():
         "SoftmaxLoss",
     )
     yield Call(
+        "info_nce_loss keys none",
+        lambda api, q, k, t: api.info_nce_loss(
+            q, k, t, positive_offset=OFFSET, sample_weight=WEIGHTS, reduction="none"
+        ),
+        (ANCHORS, REFS, temperature),
+        "SoftmaxLoss",
+        reduced=False,
+    )
+    yield Call(
+        "supervised_contrastive_loss references",
+        lambda api, x, y, t: api.supervised_contrastive_loss(
+            x,
+            ANCHOR_LABELS,
+            t,
+            ref_embeddings=y,
+            ref_labels=REF_LABELS,
+            self_offset=OFFSET,
+            sample_weight=WEIGHTS,
+        ),
+        (ANCHORS, REFS, temperature),
+        "SoftmaxLoss",
+    )
+    yield Call(
         "pairwise_ranking_loss",
         lambda api, p, n: api.pairwise_ranking_loss(p, n, loss="hinge"),
         (SCORES, SCORES[::-1]),

@@ -17,6 +17,7 @@ from tf_pairwise import numpy as tpn
 from tf_pairwise import reference
 
 BATCH_REDUCTIONS = (*inputs.REDUCTIONS, "balanced_mean")
+SOFTMAX_REDUCTIONS = ("none", "sum", "mean")
 DIFFERENCES = ("euclidean", "squared_euclidean", "manhattan")
 HALVES = ("float16", "bfloat16")
 EDGES = (0, 1, 2, 3, 5, 8, 15, 16, 17, 31, 33, 63, 64, 65)
@@ -77,24 +78,36 @@ class Batch:
         )
 
 
-def info_nce(api, labels, normalize):
-    return lambda x, y, t: api.info_nce_loss(x, y, t, normalize=normalize)
+def info_nce(api, labels, normalize, **options):
+    return lambda x, y, t: api.info_nce_loss(x, y, t, normalize=normalize, **options)
 
 
-def info_nce_symmetric(api, labels, normalize):
-    return lambda x, y, t: api.info_nce_loss(x, y, t, symmetric=True, normalize=normalize)
+def info_nce_symmetric(api, labels, normalize, **options):
+    return info_nce(api, labels, normalize, symmetric=True, **options)
 
 
-def supervised(api, labels, normalize):
-    return lambda x, t: api.supervised_contrastive_loss(x, labels, t, normalize=normalize)
+def _labelled(loss, labels, normalize, options):
+    """Of the points, references if there are any, and the temperature."""
+
+    def call(x, *rest):
+        refs = dict(ref_embeddings=rest[0]) if len(rest) == 2 else {}
+        return loss(x, labels, rest[-1], normalize=normalize, **refs, **options)
+
+    return call
 
 
-def nt_xent(api, labels, normalize):
-    return lambda x, t: api.nt_xent_loss(x, labels, t, normalize=normalize)
+def supervised(api, labels, normalize, **options):
+    return _labelled(api.supervised_contrastive_loss, labels, normalize, options)
 
 
-def sigmoid(api, labels, normalize):
-    return lambda x, y, a, b: api.sigmoid_contrastive_loss(x, y, a, b, normalize=normalize)
+def nt_xent(api, labels, normalize, **options):
+    return _labelled(api.nt_xent_loss, labels, normalize, options)
+
+
+def sigmoid(api, labels, normalize, **options):
+    return lambda x, y, a, b: api.sigmoid_contrastive_loss(
+        x, y, a, b, normalize=normalize, **options
+    )
 
 
 KINDS = (info_nce, info_nce_symmetric, supervised, nt_xent, sigmoid)
@@ -117,6 +130,43 @@ def softmax_inputs(kind, n=24, d=7, classes=4, seed=0, temperature=0.2, dtype=np
     parameters = [1.0 / temperature, -2.0] if kind is sigmoid else [temperature]
     wide = np.float64 if dtype == np.float64 else np.float32
     return [p.astype(dtype) for p in points] + [wide(p) for p in parameters], labels
+
+
+SOFTMAX_CASES = ("plain", "weights", "keys", "offset")
+CASES_OF_KINDS = [
+    (kind, case)
+    for kind in KINDS
+    for case in SOFTMAX_CASES
+    if kind is not info_nce_symmetric or case in ("plain", "weights")
+]
+kinds_and_cases = pytest.mark.parametrize(
+    "kind, case", CASES_OF_KINDS, ids=[f"{kind.__name__}-{case}" for kind, case in CASES_OF_KINDS]
+)
+
+
+def softmax_case(kind, case, n=24, m=None, d=7, classes=4, seed=0, dtype=np.float64, **of):
+    """As `softmax_inputs`, and the options of a case.
+
+    plain    n queries and their n keys, or a batch against itself
+    weights  the same, with weights
+    keys     more keys than queries, or references that are other points; weights
+    offset   so, with an offset: the queries' own keys, or the anchors themselves, are in the middle
+    """
+    if case in ("plain", "weights"):
+        args, labels = softmax_inputs(kind, n, d, classes, seed, dtype=dtype, **of)
+        return args, labels, {} if case == "plain" else {"sample_weight": inputs.weights(n, seed)}
+    m = n + 9 if m is None else m
+    x, labels, y, ref_labels, k = inputs.references(n, m, d, classes, seed)
+    parameters = softmax_inputs(kind, 0, d, classes, dtype=dtype, **of)[0]
+    parameters = [p for p in parameters if p.ndim == 0]
+    if case == "keys" or kind in TWO_SIDED:
+        x = x + inputs.points(n, d, seed=seed + 1, scale=0.3)
+    options = {} if kind in TWO_SIDED else {"ref_labels": ref_labels}
+    if case == "offset":
+        options["positive_offset" if kind in TWO_SIDED else "self_offset"] = k
+    else:
+        options["sample_weight"] = inputs.weights(n, seed)
+    return [x.astype(dtype), y.astype(dtype), *parameters], labels, options
 
 
 def pair_inputs(n=37, d=19, seed=3):
@@ -163,8 +213,12 @@ def assert_same(
     return value, gradients
 
 
-def assert_same_softmax(kind, args, labels, normalize=True, *rest, **options):
-    """Of a soft-max loss. What is left of its logits is known to a part of their size."""
+def assert_same_softmax(kind, args, labels, normalize=True, *rest, of=None, **options):
+    """Of a soft-max loss. What is left of its logits is known to a part of their size.
+
+    `of` are options of the loss.
+    """
+    of = of or {}
     lengths = [np.linalg.norm(tf.cast(x, tf.float64), axis=1) for x in args if np.ndim(x) == 2]
     longest = max(np.max(x, initial=1e-6) for x in lengths)
     shortest = min(np.min(x, initial=1e6, where=x > 0) for x in lengths)
@@ -177,9 +231,10 @@ def assert_same_softmax(kind, args, labels, normalize=True, *rest, **options):
         logits = products / parameters[0]
         of_parameters = [logits / parameters[0]]
     of_points = [logits / min(shortest, longest)] * len(lengths)
-    floors = [0.02 * size for size in (logits, *of_points, *of_parameters)]
+    rows = {"mean": 1, "none": 4, "sum": len(labels)}[of.get("reduction", "mean")]
+    floors = [0.02 * rows * size for size in (logits, *of_points, *of_parameters)]
     return assert_same(
-        lambda api: kind(api, labels, normalize), args, *rest, floors=floors, **options
+        lambda api: kind(api, labels, normalize, **of), args, *rest, floors=floors, **options
     )
 
 
@@ -284,37 +339,51 @@ def test_reference_of_batches(metric, refs, squared):
         np.testing.assert_allclose(made, reduced(losses, reduction, 9), 1e-11)
 
 
-def in_python(kind, args, labels, normalize):
-    """A soft-max loss with its sums written out."""
+def in_python(kind, args, labels, normalize, **options):
+    """Each row's soft-max loss with its sums written out, and what it counts for."""
     points = [x for x in args if np.ndim(x) == 2]
     if normalize:
         points = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in points]
     s = points[0] @ points[-1].T
-    n = len(s)
+    n, m = s.shape
     if kind is sigmoid:
-        z, (scale, bias) = 2 * np.eye(n) - 1, args[2:]
-        return np.sum(np.log1p(np.exp(-z * (scale * s + bias)))) / n
+        z, (scale, bias) = -np.ones((n, m)), args[2:]
+        for i in range(n):
+            z[i, i + options.get("positive_offset", 0)] = 1
+        return np.log1p(np.exp(-z * (scale * s + bias))).sum(axis=1), np.ones(n)
     e = np.exp(s / args[-1])
-    if kind is info_nce:
-        return np.mean([-np.log(e[i, i] / e[i].sum()) for i in range(n)])
-    if kind is info_nce_symmetric:
-        columns = np.mean([-np.log(e[i, i] / e[:, i].sum()) for i in range(n)])
-        return 0.5 * columns + 0.5 * np.mean([-np.log(e[i, i] / e[i].sum()) for i in range(n)])
-    of_anchors = [[j for j in range(n) if j != i and labels[j] == labels[i]] for i in range(n)]
-    if kind is nt_xent:
-        losses = [
-            -np.log(e[i, p] / (e[i, p] + e[i][labels != labels[i]].sum()))
-            for i in range(n)
-            for p in of_anchors[i]
-        ]
-        return np.mean(losses)
-    return np.mean(
-        [
-            -np.mean([np.log(e[i, p] / (e[i].sum() - e[i, i])) for p in of_anchors[i]])
-            for i in range(n)
-            if of_anchors[i]
-        ]
-    )
+    if kind in (info_nce, info_nce_symmetric):
+        of_rows = [(i, i + options.get("positive_offset", 0)) for i in range(n)]
+        losses = np.array([-np.log(e[i, p] / e[i].sum()) for i, p in of_rows])
+        if kind is info_nce_symmetric:
+            losses = 0.5 * losses + 0.5 * np.array(
+                [-np.log(e[i, i] / e[:, i].sum()) for i in range(n)]
+            )
+        return losses, np.ones(n)
+    ref_labels = options.get("ref_labels", labels)
+    offset = options.get("self_offset") if len(points) == 2 else 0
+    losses, counts = np.zeros(n), np.zeros(n)
+    for i in range(n):
+        others = [j for j in range(m) if offset is None or j != i + offset]
+        positives = [j for j in others if ref_labels[j] == labels[i]]
+        if not positives:
+            continue
+        if kind is nt_xent:
+            negatives = sum(e[i, j] for j in others if ref_labels[j] != labels[i])
+            losses[i] = sum(-np.log(e[i, p] / (e[i, p] + negatives)) for p in positives)
+            counts[i] = len(positives)
+        else:
+            every = sum(e[i, j] for j in others)
+            losses[i] = -np.mean([np.log(e[i, p] / every) for p in positives])
+            counts[i] = 1
+    return losses, counts
+
+
+def reduced_rows(losses, counts, reduction, weights):
+    if reduction == "none":
+        return weights * losses
+    total = np.sum(weights * losses)
+    return total if reduction == "sum" else total / np.sum(weights * counts)
 
 
 @kinds
@@ -323,7 +392,21 @@ def test_reference_of_softmax(kind, normalize):
     args, _ = softmax_inputs(kind, n=13, d=4, temperature=0.3, dtype=np.float64)
     labels = np.array([0, 0, 1, 1, 1, 2, 3, 3, 3, 3, 4, 5, 0])  # some are alone
     made = kind(reference, labels, normalize)(*[tf.constant(x) for x in args])
-    np.testing.assert_allclose(made, in_python(kind, args, labels, normalize), 1e-12)
+    losses, counts = in_python(kind, args, labels, normalize)
+    np.testing.assert_allclose(made, np.sum(losses) / np.sum(counts), 1e-12)
+
+
+@kinds_and_cases
+def test_reference_of_softmax_with_options(kind, case):
+    args, labels, options = softmax_case(kind, case, n=13, d=4, classes=5, temperature=0.3)
+    labels = labels.copy()
+    labels[3] = 77  # whose label no reference has, but for itself
+    weights = options.get("sample_weight", np.ones(13)).astype(np.float64)
+    losses, counts = in_python(kind, args, labels, True, **options)
+    assert kind in TWO_SIDED or counts[3] == 0 < np.max(counts)
+    for reduction in SOFTMAX_REDUCTIONS:
+        made = kind(reference, labels, True, reduction=reduction, **options)(*args)
+        np.testing.assert_allclose(made, reduced_rows(losses, counts, reduction, weights), 1e-12)
 
 
 def test_reference_traced_and_compiled():
@@ -863,6 +946,297 @@ def test_duplicate_points(kind, normalize):
         assert_same_softmax(kind, [x.astype(dtype) for x in args], labels, normalize)
 
 
+# ---- the soft-max losses with references, offsets, weights and reductions ----
+
+
+def upstream_of(reduction, n):
+    return inputs.points(n, seed=9, dtype=np.float64) if reduction == "none" else None
+
+
+@kinds_and_cases
+def test_softmax_with_options(kind, case):
+    for reduction in SOFTMAX_REDUCTIONS:
+        upstream = upstream_of(reduction, 24)
+        for dtype, paths in ((np.float64, ("tape", "traced")), (np.float32, ("tape",))):
+            args, labels, options = softmax_case(kind, case, seed=3, dtype=dtype)
+            of = dict(reduction=reduction, **options)
+            assert_same_softmax(kind, args, labels, dtype == np.float32, paths, upstream, of=of)
+
+
+@kinds
+@pytest.mark.parametrize("dtype", HALVES)
+def test_softmax_of_halves_with_options(kind, dtype):
+    case = "weights" if kind is info_nce_symmetric else "offset"
+    args, labels, options = softmax_case(kind, case, seed=5, dtype=np.float32)
+    args = [tf.cast(x, dtype) if x.ndim == 2 else x for x in args]
+    for reduction, path in (("mean", "tape"), ("none", "traced")):
+        upstream = upstream_of(reduction, 24)
+        of = dict(reduction=reduction, **options)
+        assert_same_softmax(kind, args, labels, True, [path], upstream, of=of)
+
+
+@kinds_and_cases
+def test_finite_differences_of_softmax_with_options(kind, case):
+    args, labels, options = softmax_case(kind, case, 5, 7, 2, 2, seed=4, temperature=0.5)
+    if case == "plain":
+        options["sample_weight"] = None
+    for reduction in SOFTMAX_REDUCTIONS:
+        checks.assert_gradients(kind(tpw, labels, True, reduction=reduction, **options), args)
+
+
+@kinds
+@pytest.mark.parametrize("weighted", [False, True])
+def test_parts_of_a_softmax_are_the_whole(kind, weighted):
+    """What two replicas compute, each with both replicas' keys: sums, and means by `counted`."""
+    if kind is info_nce_symmetric:
+        pytest.skip("its other direction is of all queries")
+    args, labels, _ = softmax_case(kind, "plain", n=70, classes=9)
+    labels = np.where(labels == 8, 100 + np.arange(70), labels)  # some are alone
+    points, parameters = args[:-1] if kind is not sigmoid else args[:2], args[-1:]
+    parameters = args[2:] if kind is sigmoid else parameters
+    weights = inputs.weights(70) if weighted else np.ones(70)
+    two_sided = kind in TWO_SIDED
+
+    def made(rows, reduction):
+        """Value, gradients of queries, keys and parameters, and what was counted."""
+        x = points[0] if rows is None else points[0][rows]
+        options = dict(sample_weight=weights if rows is None else weights[rows])
+        if rows is not None:
+            options["positive_offset" if two_sided else "self_offset"] = rows.start
+            if not two_sided:
+                options["ref_labels"] = labels
+        some = labels if rows is None else labels[rows]
+        sets = [x, *points[1:]] if rows is None or two_sided else [x, points[0]]
+        call = kind(tpw, some, True, reduction=reduction, **options)
+        value, gradients = checks.value_and_gradients(call, [*sets, *parameters])
+        return value, gradients, counted_of(call, [*sets, *parameters])
+
+    for reduction in ("sum", "mean"):
+        whole, gradients, counted = made(None, reduction)
+        totals = [np.zeros_like(g) for g in gradients]
+        value = 0.0
+        for rows in (slice(0, 31), slice(31, 70)):
+            part, of_part, of_counted = made(rows, reduction)
+            share = 1.0 if reduction == "sum" else of_counted / counted
+            assert share > 0.1
+            value += share * part
+            totals[0][rows] += share * of_part[0]
+            totals[1 if two_sided else 0][...] += share * of_part[1]
+            for total, gradient in zip(totals[-len(parameters) :], of_part[2:], strict=True):
+                total += share * gradient
+        checks.assert_close(value, whole, 1e-12)
+        for total, gradient in zip(totals, gradients, strict=True):
+            checks.assert_close(total, gradient, 1e-9)
+
+
+def counted_of(call, args):
+    """The last output of the loss op of a call, for tf_pairwise.distribute."""
+
+    @tf.function(autograph=False)
+    def counted(*args):
+        (op,) = {call(*args).op}
+        assert op.type == "TfPairwise>SoftmaxLoss" and op.outputs[-1].shape == ()
+        return op.outputs[-1]
+
+    return counted(*args).numpy()
+
+
+@kinds_and_cases
+def test_what_is_counted(kind, case):
+    """The same for every reduction, and a sum over it is the mean."""
+    args, labels, options = softmax_case(kind, case, classes=6)
+    labels = np.where(labels == 5, 100 + np.arange(24), labels)
+    weights = options.get("sample_weight", np.ones(24)).astype(np.float64)
+    _, counts = in_python(kind, args, labels, True, **options)
+    value = {}
+    for reduction in SOFTMAX_REDUCTIONS:
+        call = kind(tpw, labels, True, reduction=reduction, **options)
+        np.testing.assert_allclose(counted_of(call, args), np.sum(weights * counts), 1e-12)
+        value[reduction] = call(*args).numpy()
+    assert value["none"].shape == (24,) and value["sum"].shape == value["mean"].shape == ()
+    np.testing.assert_allclose(np.sum(value["none"]), value["sum"], 1e-12)
+    np.testing.assert_allclose(value["sum"] / np.sum(weights * counts), value["mean"], 1e-12)
+
+
+@pytest.mark.parametrize("kind", [supervised, nt_xent], ids=["supervised", "nt_xent"])
+def test_an_own_reference_of_another_label_is_left_out(kind):
+    """It would be a negative, and the nearest."""
+    for k in (0, 3, 6):
+        args, labels, options = softmax_case(kind, "offset", 8, 14, 5, 3)
+        args[1][k : k + 8] = args[0]
+        ref_labels = options["ref_labels"].copy()
+        ref_labels[k : k + 8] = labels + 1
+        of = dict(ref_labels=ref_labels, self_offset=k, reduction="none")
+        value, _ = assert_same_softmax(kind, args, labels, True, upstream=np.ones(8), of=of)
+        changed = args[1].copy()
+        changed[k] = 100.0  # the own reference of anchor 0 and of no other
+        again = kind(tpw, labels, False, **of)(args[0], changed, args[2])
+        before = kind(tpw, labels, False, **of)(*args)
+        assert value.any() and again[0] == before[0] and np.all(again[1:] != before[1:])
+
+
+@kinds
+def test_offsets_at_the_edges(kind):
+    """The first and the last that there are keys for, and as many keys as queries."""
+    if kind is info_nce_symmetric:
+        pytest.skip("it has no offset")
+    for n, m in ((5, 5), (5, 9), (1, 70), (64, 65)):
+        for k in {0, m - n}:
+            args, labels, options = softmax_case(kind, "offset", n, m, 3, 3)
+            options["positive_offset" if kind in TWO_SIDED else "self_offset"] = k
+            assert_same_softmax(kind, args, labels, of=options)
+
+
+def test_offset_may_be_a_tensor():
+    for kind in (info_nce, sigmoid, supervised, nt_xent):
+        args, labels, options = softmax_case(kind, "offset")
+        name = "positive_offset" if kind in TWO_SIDED else "self_offset"
+        expected = kind(tpw, labels, True, **options)(*args)
+        k = options.pop(name)
+        assert expected != kind(tpw, labels, True, **options, **{name: k - 1})(*args)
+
+        @tf.function
+        def traced(k, of=(kind, args, labels, options, name)):
+            kind, args, labels, options, name = of
+            return kind(tpw, labels, True, **options, **{name: k})(*args)
+
+        for value in (tf.constant(k, tf.int32), tf.constant(k, tf.int64)):
+            assert traced(value) == expected
+        for value in (np.int32(k), tf.Variable(k)):
+            assert kind(tpw, labels, True, **options, **{name: value})(*args) == expected
+
+
+def test_a_queue_of_keys():
+    """MoCo's: logits of each query's own key and of a queue, which no query has a positive in."""
+    x, y = (inputs.points(6, 4, seed=seed, dtype=np.float64) for seed in (0, 1))
+    queue = inputs.points(20, 4, seed=2, dtype=np.float64)
+    made = tpw.info_nce_loss(x, np.concatenate([y, queue]), 0.5)
+    x, y, queue = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (x, y, queue))
+    logits = np.concatenate([x @ y.T, x @ queue.T], axis=1) / 0.5
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(np.arange(6), logits)
+    np.testing.assert_allclose(made, np.mean(losses), 1e-12)
+
+
+@kinds
+def test_weights_of_softmax(kind):
+    """A weight is as many rows, of which the sums are made; zero is none; they are constants."""
+    args, labels, options = softmax_case(kind, "weights")
+    weights = tf.Variable(options["sample_weight"])
+    each = kind(tpw, labels, True, reduction="none")(*args)
+    for dtype in ("float16", "float64", "int32"):
+        some = (np.arange(24) % 4).astype(dtype)
+        made = kind(tpw, labels, True, reduction="none", sample_weight=some)(*args)
+        np.testing.assert_allclose(made, each * some.astype(np.float64), 1e-12)
+        assert made.dtype == tf.float64 and np.all(made[::4] == 0.0)
+    with tf.GradientTape() as tape:
+        value = kind(tpw, labels, True, sample_weight=weights)(*args)
+    assert tape.gradient(value, weights) is None
+    ones = kind(tpw, labels, True, sample_weight=np.ones(24))(*args)
+    assert ones == kind(tpw, labels, True)(*args)  # to the bit
+
+
+@kinds_and_cases
+def test_no_weight_at_all(kind, case):
+    args, labels, options = softmax_case(kind, case)
+    for reduction in SOFTMAX_REDUCTIONS:
+        of = dict(options, reduction=reduction, sample_weight=np.zeros(24))
+        made, gradients = checks.value_and_gradients(kind(tpw, labels, True, **of), args)
+        assert not made.any() and not any(np.any(g) for g in gradients)
+        assert counted_of(kind(tpw, labels, True, **of), args) == 0.0
+
+
+@pytest.mark.parametrize("kind", [supervised, nt_xent], ids=["supervised", "nt_xent"])
+@pytest.mark.parametrize(
+    "labels, ref_labels",
+    [([], []), ([], [3, 3]), ([3, 3], []), ([1] * 4, [1] * 6), ([0, 1, 2], [3, 4, 5]), ([0], [0])],
+)
+def test_small_sets_of_references(kind, labels, ref_labels):
+    x = inputs.points(len(labels), 3, seed=1, dtype=np.float64)
+    y = inputs.points(len(ref_labels), 3, seed=2, dtype=np.float64)
+    labels, refs = np.array(labels, np.int32), np.array(ref_labels, np.int32)
+    offsets = (None, 0) if len(refs) >= len(labels) else (None,)
+    for offset in offsets:
+        for reduction in SOFTMAX_REDUCTIONS:
+            of = dict(ref_labels=refs, self_offset=offset, reduction=reduction)
+            upstream = upstream_of(reduction, len(labels))
+            assert_same_softmax(
+                kind, [x, y, 0.3], labels, True, ("tape", "traced"), upstream, of=of
+            )
+            nothing = not set(labels) & set(refs) or (offset == 0 and len(refs) == 1)
+            made, gradients = checks.value_and_gradients(
+                kind(tpw, labels, True, **of), [x, y, 0.3], upstream
+            )
+            assert not nothing or not (made.any() or any(np.any(g) for g in gradients))
+
+
+@pytest.mark.parametrize("kind", [info_nce, sigmoid], ids=["info_nce", "sigmoid"])
+@pytest.mark.parametrize("n, m, d", [(0, 0, 3), (0, 4, 3), (1, 1, 1), (3, 8, 1), (2, 3, 0)])
+def test_small_sets_of_keys(kind, n, m, d):
+    args, labels, options = softmax_case(kind, "offset", n, m, max(d, 1), 1)
+    args = [x[:, :d] if x.ndim == 2 else x for x in args]
+    for reduction in SOFTMAX_REDUCTIONS:
+        of = dict(options, reduction=reduction)
+        if m > 0:
+            upstream = upstream_of(reduction, n)
+            assert_same_softmax(kind, args, labels, True, ("tape", "traced"), upstream, of=of)
+        made, gradients = checks.value_and_gradients(kind(tpw, labels, True, **of), args)
+        if n == 0:
+            assert made.shape == ((0,) if reduction == "none" else ())
+            assert not made.any() and not any(np.any(g) for g in gradients)
+
+
+@hypothesis.settings(max_examples=60)
+@hypothesis.given(
+    n=st.sampled_from(EDGES),
+    more=st.sampled_from((0, 1, 7, 64)),
+    d=st.sampled_from((1, 3, 17)),
+    classes=st.sampled_from((1, 3, 70)),
+    seed=st.integers(0, 1000),
+    kind_and_case=st.sampled_from(CASES_OF_KINDS),
+    reduction=st.sampled_from(SOFTMAX_REDUCTIONS),
+    normalize=st.booleans(),
+    path=st.sampled_from(("tape", "traced")),
+)
+def test_any_softmax_with_options(
+    n, more, d, classes, seed, kind_and_case, reduction, normalize, path
+):
+    kind, case = kind_and_case
+    hypothesis.assume(n + more > 0)
+    args, labels, options = softmax_case(kind, case, n, n + more, d, classes, seed)
+    of = dict(options, reduction=reduction)
+    upstream = upstream_of(reduction, n)
+    assert_same_softmax(kind, args, labels, normalize, [path], upstream, of=of)
+
+
+@kinds
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_nan_stays_in_its_row(kind, bad, dtype):
+    """A query's, that no other row reads; a weight of zero takes it out."""
+    if kind is info_nce_symmetric:
+        pytest.skip("there every row reads it")
+    args, labels, options = softmax_case(kind, "keys", seed=1, dtype=np.float32)
+    broken = [args[0].copy(), *args[1:]]
+    broken[0][5, 2] = bad
+    wide = tf.float64 if dtype == "float64" else tf.float32
+    args, broken = (
+        [tf.cast(x, dtype if np.ndim(x) == 2 else wide) for x in some] for some in (args, broken)
+    )
+    others = np.arange(24) != 5
+    del options["sample_weight"]
+    of = dict(options, reduction="none")
+    expected, expected_gradients = checks.value_and_gradients(kind(tpw, labels, True, **of), args)
+    made, gradients = checks.value_and_gradients(kind(tpw, labels, True, **of), broken)
+    np.testing.assert_array_equal(np.isnan(made), ~others)
+    np.testing.assert_array_equal(made[others], expected[others])
+    np.testing.assert_array_equal(gradients[0][others], expected_gradients[0][others])
+    of["sample_weight"] = others.astype(int)
+    made, gradients = checks.value_and_gradients(kind(tpw, labels, True, **of), broken)
+    np.testing.assert_array_equal(made, np.where(others, expected, 0.0))
+    assert np.isfinite(gradients[0][others]).all()
+    assert all(np.isfinite(g).all() for g in gradients[1:])
+
+
 # ---- nothing to count, small and odd sizes ----
 
 
@@ -1289,8 +1663,17 @@ def all_losses(labels):
             x, labels, ref_embeddings=y, **refs, **o
         ),
         "info_nce_loss": lambda x, y: tpw.info_nce_loss(x, y, symmetric=True),
+        "info_nce_loss, keys": lambda x, y, **o: tpw.info_nce_loss(
+            x[:-3], y, positive_offset=2, reduction="sum", **o
+        ),
         "supervised_contrastive_loss": lambda x, y: tpw.supervised_contrastive_loss(x, labels),
+        "supervised_contrastive_loss, refs": lambda x, y, **o: tpw.supervised_contrastive_loss(
+            x, labels, ref_embeddings=y, self_offset=0, **refs, **o
+        ),
         "nt_xent_loss": lambda x, y: tpw.nt_xent_loss(x, labels),
+        "nt_xent_loss, refs": lambda x, y, **o: tpw.nt_xent_loss(
+            x, labels, ref_embeddings=y, sample_weight=labels, **refs, **o
+        ),
         "sigmoid_contrastive_loss": lambda x, y: tpw.sigmoid_contrastive_loss(x, y, 10.0, -10.0),
     }
 
@@ -1453,9 +1836,14 @@ def test_unknown_shapes():
                     + tpw.supervised_contrastive_loss(x, labels, t)
                     + tpw.nt_xent_loss(x, labels, t)
                     + tpw.sigmoid_contrastive_loss(x, y, t, t)
+                    + tpw.info_nce_loss(x[:-1], y, t, positive_offset=tf.shape(y)[0] % 2)
+                    + tpw.nt_xent_loss(
+                        x, labels, t, ref_embeddings=y, ref_labels=labels, self_offset=0
+                    )
                 )
             each = tpw.batch_contrastive_loss(x, labels, reduction="none")
-            return total, *tape.gradient(total, [x, t]), each
+            of_rows = tpw.info_nce_loss(x, y, t, sample_weight=labels, reduction="none")
+            return total, *tape.gradient(total, [x, t]), each, of_rows
 
         traced = tf.function(losses, input_signature=[point, label, point, scalar])
         for n in (12, 1, 0):
@@ -1474,6 +1862,10 @@ def test_static_shapes_are_inferred():
         assert tpw.contrastive_loss(x, x, labels, reduction="none").shape == (12,)
         assert tpw.info_nce_loss(x, x).shape == ()
         assert tpw.supervised_contrastive_loss(x, labels).shape == ()
+        more = tf.concat([x, x], 0)
+        assert tpw.info_nce_loss(x, more, reduction="none").shape == (12,)
+        assert tpw.nt_xent_loss(x, labels, reduction="none").shape == (12,)
+        assert tpw.sigmoid_contrastive_loss(x, more, 1.0, 0.0, reduction="none").shape == (12,)
         return x
 
     traced.get_concrete_function()
@@ -1578,6 +1970,62 @@ PYTHON_ERRORS = [
         "scale: got inf",
         lambda a: a.sigmoid_contrastive_loss(_X, _X, float("inf"), 0.0),
     ),
+    (
+        ValueError,
+        "reduction: got 'mean_nonzero', expected one of none, sum, mean$",
+        lambda a: a.info_nce_loss(_X, _X, reduction="mean_nonzero"),
+    ),
+    (ValueError, "reduction: got 'x'", lambda a: a.nt_xent_loss(_X, _L, reduction="x")),
+    (
+        TypeError,
+        "reduction: got None",
+        lambda a: a.sigmoid_contrastive_loss(_X, _X, 1.0, 0.0, reduction=None),
+    ),
+    (
+        ValueError,
+        "positive_offset: got -1, expected 0 or more$",
+        lambda a: a.info_nce_loss(_X, _X, positive_offset=-1),
+    ),
+    (
+        TypeError,
+        "positive_offset: got None, expected an integer$",
+        lambda a: a.info_nce_loss(_X, _X, positive_offset=None),
+    ),
+    (
+        TypeError,
+        "positive_offset: got 1.0",
+        lambda a: a.sigmoid_contrastive_loss(_X, _X, 1.0, 0.0, positive_offset=1.0),
+    ),
+    (
+        TypeError,
+        "positive_offset: got True",
+        lambda a: a.info_nce_loss(_X, _X, positive_offset=True),
+    ),
+    (
+        ValueError,
+        "ref_embeddings: got None",
+        lambda a: a.supervised_contrastive_loss(_X, _L, ref_labels=_L),
+    ),
+    (
+        ValueError,
+        "self_offset: got a value without ref_embeddings",
+        lambda a: a.nt_xent_loss(_X, _L, self_offset=0),
+    ),
+    (
+        ValueError,
+        "self_offset: got -2",
+        lambda a: a.nt_xent_loss(_X, _L, ref_embeddings=_X, ref_labels=_L, self_offset=-2),
+    ),
+    (
+        TypeError,
+        "ref_embeddings: got float64",
+        lambda a: a.nt_xent_loss(_X, _L, ref_embeddings=_of(a, _X.astype(float)), ref_labels=_L),
+    ),
+    (
+        TypeError,
+        "sample_weight: got complex128",
+        lambda a: a.info_nce_loss(_X, _X, sample_weight=_L * 1j),
+    ),
     (TypeError, "bias: got None", lambda a: a.sigmoid_contrastive_loss(_X, _X, 1.0, None)),
 ]
 
@@ -1629,6 +2077,41 @@ SHAPE_ERRORS = [
     (r"keys: got shape \[4, 2\]", lambda a: a.sigmoid_contrastive_loss(_X, _X[:, :2], 1.0, 0.0)),
     (r"embeddings: got shape \[3\]", lambda a: a.nt_xent_loss(_X[0], _L)),
     (r"labels: got shape \[2\]", lambda a: a.supervised_contrastive_loss(_X, _L[:2])),
+    (
+        r"keys: got shape \[3, 3\], expected \[n, d\] where .*, or more rows",
+        lambda a: a.sigmoid_contrastive_loss(_X, _X[:3], 1.0, 0.0),
+    ),
+    (
+        r"keys: got shape \[8, 2\], expected .* d = 3 as in queries, or more rows",
+        lambda a: a.info_nce_loss(_X, np.zeros((8, 2), np.float32)),
+    ),
+    (r"keys: got shape \[3\]", lambda a: a.info_nce_loss(_X, _X[0])),
+    (
+        r"keys: got shape \[8, 3\], expected \[n, d\] where n = 4 as in queries, .*queries(?!, or)",
+        lambda a: a.info_nce_loss(_X, np.zeros((8, 3), np.float32), symmetric=True),
+    ),
+    (
+        r"sample_weight: got shape \[3\], expected \[n\] where n = 4 as in queries",
+        lambda a: a.info_nce_loss(_X, _X, sample_weight=_L[:3]),
+    ),
+    (
+        r"sample_weight: got shape \[8\], expected \[n\] where n = 4 as in embeddings",
+        lambda a: a.nt_xent_loss(
+            _X,
+            _L,
+            ref_embeddings=np.zeros((8, 3), np.float32),
+            ref_labels=[0] * 8,
+            sample_weight=[1] * 8,
+        ),
+    ),
+    (
+        r"ref_embeddings: got shape \[4, 2\]",
+        lambda a: a.nt_xent_loss(_X, _L, ref_embeddings=_X[:, :2], ref_labels=_L),
+    ),
+    (
+        r"ref_labels: got shape \[3\]",
+        lambda a: a.supervised_contrastive_loss(_X, _L, ref_embeddings=_X, ref_labels=_L[:3]),
+    ),
 ]
 
 
@@ -1640,6 +2123,50 @@ def test_errors_of_shapes(message, call):
         tf.function(lambda: call(tpw)).get_concrete_function()
     with pytest.raises(ValueError, match=message):
         call(tpn)
+
+
+OFFSET_ERRORS = [
+    (
+        "positive_offset: got 1 with 4 queries and 4 keys, expected 0 to the difference",
+        lambda a: a.info_nce_loss(_X, _X, positive_offset=1),
+    ),
+    (
+        "positive_offset: got 5 with 4 queries and 8 keys",
+        lambda a: a.sigmoid_contrastive_loss(
+            _X, np.zeros((8, 3), np.float32), 1.0, 0.0, positive_offset=5
+        ),
+    ),
+    (
+        "positive_offset: got 9223372036854775807",
+        lambda a: a.info_nce_loss(_X, _X, positive_offset=2**63 - 1),
+    ),
+    (
+        "positive_offset: got 1, expected 0, since symmetric is true",
+        lambda a: a.info_nce_loss(_X, _X, symmetric=True, positive_offset=1),
+    ),
+    (
+        "self_offset: got 1 with 4 anchors and 4 references, expected at most the difference",
+        lambda a: a.nt_xent_loss(_X, _L, ref_embeddings=_X, ref_labels=_L, self_offset=1),
+    ),
+]
+
+
+@pytest.mark.parametrize("message, call", OFFSET_ERRORS)
+def test_errors_of_offsets(message, call):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        call(tpw)
+    with pytest.raises(ValueError, match=message):
+        call(tpn)
+
+
+def test_errors_of_offsets_that_are_tensors():
+    for value, error, message in (
+        (tf.constant(-1), tf.errors.InvalidArgumentError, "positive_offset: got -1 with 4"),
+        (tf.constant([0]), tf.errors.InvalidArgumentError, r"positive_offset: got shape \[1\]"),
+        (tf.constant(0.0), TypeError, "positive_offset: got float32, expected an integer type"),
+    ):
+        with pytest.raises(error, match=message):
+            tpw.info_nce_loss(_X, _X, positive_offset=value)
 
 
 def test_errors_of_shapes_that_are_known_when_run():
@@ -1708,6 +2235,13 @@ def _everything(api, dtype="float64", **options):
     made.append(api.supervised_contrastive_loss(x, labels, normalize=False, **options))
     made.append(api.nt_xent_loss(x, labels, **options))
     made.append(api.sigmoid_contrastive_loss(x, y, 10.0, -10.0, **options))
+    weights = inputs.weights(300)
+    made.append(api.info_nce_loss(x, y, symmetric=True, sample_weight=weights, **options))
+    keys = dict(positive_offset=31, reduction="none", sample_weight=weights[:257])
+    made.append(api.info_nce_loss(x[:257], y, **keys, **options))
+    made.append(api.sigmoid_contrastive_loss(x[:257], y, 10.0, -10.0, **keys, **options))
+    made.append(api.supervised_contrastive_loss(x, labels, reduction="sum", **refs, **options))
+    made.append(api.nt_xent_loss(x[31:89], labels[31:89], self_offset=31, **refs, **options))
     return [np.asarray(leaf) for leaf in tf.nest.flatten(made)]
 
 
@@ -1861,3 +2395,21 @@ def test_numpy_softmax(kind, dtype, normalize):
     expected = _gradients(kind(tpw, labels, normalize), *tensors)
     for a, b in zip(gradients, expected, strict=True):
         _same_bits(a, b)
+
+
+@kinds_and_cases
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_numpy_softmax_with_options(kind, case, dtype):
+    """Of "none" the NumPy gradients are of the sum; the same bits as TensorFlow's of all ones."""
+    args, labels, options = softmax_case(kind, case, dtype=np.float32)
+    dtype = tf.as_dtype(dtype).as_numpy_dtype
+    args = [x.astype(dtype) if x.ndim == 2 else np.float32(x) for x in args]
+    for reduction in SOFTMAX_REDUCTIONS:
+        of = dict(options, reduction=reduction)
+        loss, gradients = kind(tpn, labels, True, with_gradient=True, **of)(
+            *[x if x.ndim == 2 else float(x) for x in args]
+        )
+        call = kind(tpw, labels, True, **of)
+        _same_bits(loss, call(*args))
+        for a, b in zip(gradients, _gradients(call, *args), strict=True):
+            _same_bits(a, b)

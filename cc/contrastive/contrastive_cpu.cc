@@ -301,6 +301,12 @@ HWY_INLINE void SumExponentials(const SoftmaxRow<T>& row, bool others_only,
     ForEachVector<T>(row.m, [&](int64_t k, int64_t some) HWY_ATTR {
       StoreCount(hn::Zero(tag), row.exponentials + k, some);
     });
+    // Nothing to sum, or NaNs that the maximum lost.
+    ForEachLogit(row, row.inverse_temperature, 0,
+                 [&](int64_t k, int64_t some, VecT<T> l, VecT<T>) HWY_ATTR {
+                   const auto lost = hn::IsNaN(left_out(k, some, l));
+                   if (!hn::AllFalse(tag, lost)) *sum = __builtin_nan("");
+                 });
     return;
   }
   const VecT<T> shift = hn::Set(tag, top);
