@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tf_pairwise import _library
 
 if TYPE_CHECKING:
-    from tf_pairwise import numpy, reference
+    from tf_pairwise import distribute, numpy, reference
     from tf_pairwise.contrastive import (
         batch_contrastive_loss,
         contrastive_loss,
@@ -45,13 +45,14 @@ _FUNCTIONS = {
     "supervised_contrastive_loss": "contrastive",
     "triplet_loss": "triplet",
 }
-_MODULES = ("numpy", "reference")
+_MODULES = ("distribute", "numpy", "reference")
 
 __all__ = [
     "__version__",
     "batch_contrastive_loss",
     "batch_triplet_loss",
     "contrastive_loss",
+    "distribute",
     "info_nce_loss",
     "list_ranking_loss",
     "mine_triplets",

@@ -133,6 +133,36 @@ def batch_contrastive_loss(
       >>> tpw.batch_contrastive_loss(x, [0, 0, 1, 1], reduction="none").numpy()
       array([0.5  , 0.625, 2.125, 2.   ], dtype=float32)
     """
+    return batch_contrastive_outputs(
+        embeddings,
+        labels,
+        margin,
+        metric=metric,
+        positive_margin=positive_margin,
+        squared=squared,
+        ref_embeddings=ref_embeddings,
+        ref_labels=ref_labels,
+        self_offset=self_offset,
+        sample_weight=sample_weight,
+        reduction=reduction,
+    )[0]
+
+
+def batch_contrastive_outputs(
+    embeddings,
+    labels,
+    margin,
+    *,
+    metric,
+    positive_margin,
+    squared,
+    ref_embeddings=None,
+    ref_labels=None,
+    self_offset=None,
+    sample_weight=None,
+    reduction="mean",
+):
+    """All that the op of `batch_contrastive_loss` puts out: the loss first, the counted last."""
     _arguments.one_of("metric", metric, _arguments.METRICS)
     _arguments.one_of("reduction", reduction, _arguments.BATCH_CONTRASTIVE_REDUCTIONS)
     margin = repr(_arguments.number("margin", margin, least=0))
@@ -150,7 +180,7 @@ def batch_contrastive_loss(
         bool(squared),
         itself,
         _tensors.recording(reduction, inputs[0], inputs[2]),
-    )[0]
+    )
 
 
 def info_nce_loss(
