@@ -205,7 +205,7 @@ def _gather_batch(context, embeddings, labels):
     flat = tf.reshape(labels, [-1])
     replica = tf.cast(context.replica_id_in_sync_group, tf.int64)
     owned = tf.stack([flat, tf.fill(tf.shape(flat), replica)], axis=1)
-    ref_labels, owners = tf.unstack(context.all_gather(owned, axis=0), axis=1)
+    ref_labels, owners = tf.unstack(_all_gather(context, owned), axis=1)
     first = tf.math.count_nonzero(owners < replica)
     references = {
         "ref_embeddings": _gather_points(context, embeddings, first),
@@ -213,6 +213,19 @@ def _gather_batch(context, embeddings, labels):
         "self_offset": first,
     }
     return (embeddings, labels), references
+
+
+def _all_gather(context, rows):
+    """The rows of all replicas, in the order of the replicas.
+
+    TensorFlow crashes where there are none at all (2.21: a segmentation fault), so the last
+    replica sends a row more; leaving that out again copies nothing.
+    """
+    last = context.replica_id_in_sync_group == context.num_replicas_in_sync - 1
+    padding = [[0, tf.cast(last, tf.int32)], *[[0, 0]] * (rows.shape.rank - 1)]
+    gathered = context.all_gather(tf.pad(rows, padding), axis=0)
+    gathered.set_shape([None, *rows.shape[1:]])  # which TensorFlow loses
+    return gathered[:-1]
 
 
 def _gather_points(context, points, first):
@@ -230,9 +243,9 @@ def _gather_points(context, points, first):
 
         dtype = points.dtype
         if dtype != tf.bfloat16:
-            return context.all_gather(points, axis=0), gradient
+            return _all_gather(context, points), gradient
         # Collectives do not take bfloat16; a gather but moves bits, which float16 has as many of.
-        bits = context.all_gather(tf.bitcast(points, tf.float16), axis=0)
+        bits = _all_gather(context, tf.bitcast(points, tf.float16))
         return tf.bitcast(bits, tf.bfloat16), gradient
 
     return gather(points)
