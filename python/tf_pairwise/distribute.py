@@ -181,6 +181,195 @@ def batch_contrastive_loss(
 _BEYOND_ALL = 3e38
 
 
+def info_nce_loss(
+    queries,
+    keys,
+    temperature=0.07,
+    *,
+    symmetric=False,
+    normalize=True,
+    sample_weight=None,
+    reduction="mean",
+):
+    """This replica's share of `tf_pairwise.info_nce_loss` over the global batch.
+
+    Row i's positive is its own key, and its negatives are the other keys of all replicas. With
+    `symmetric`, queries and keys are gathered, else keys alone. See the module for where to call
+    it, what the shares add up to, and what it costs.
+
+    Args:
+      queries: [n, d], the local rows; n may differ between replicas, and be 0.
+      keys: [n, d], theirs.
+      temperature: as in `tf_pairwise.info_nce_loss`, and so are symmetric and normalize. The
+        gradients that the replicas give a temperature add up to that of the global loss.
+      sample_weight: [n], of the local rows.
+      reduction: "none" for the local rows' values, "sum", or "mean": over the rows of all
+        replicas.
+
+    Returns:
+      A scalar, or [n] with reduction "none": float64 for float64 points, else float32.
+
+    Raises:
+      As `tf_pairwise.info_nce_loss`.
+
+    Example:
+      >>> strategy = tf.distribute.MirroredStrategy()
+      >>> @tf.function
+      ... def step(queries, keys):  # PerReplica values of a distributed dataset
+      ...     shares = strategy.run(tpw.distribute.info_nce_loss, (queries, keys))
+      ...     return strategy.reduce("SUM", shares, axis=None)  # the loss of the whole batch
+    """
+    context = _replica_context()
+    options = {"normalize": normalize, "sample_weight": sample_weight, "reduction": reduction}
+    if context is None:
+        return contrastive.info_nce_loss(queries, keys, temperature, symmetric=symmetric, **options)
+    queries, keys = _queries_and_keys(queries, keys)
+    parameters = (contrastive.temperature_of(temperature, queries.dtype), None, None)
+    first = _first_row(context, keys)
+
+    def outputs(rows, columns):
+        inputs = contrastive.queries_and_keys(rows, columns, first)
+        return contrastive.softmax_outputs("info_nce", inputs, False, parameters, **options)
+
+    if not symmetric:
+        return _share(context, outputs(queries, _gather_points(context, keys, first)), reduction)
+    both = _gather_points(context, tf.concat([queries, keys], axis=1), first)
+    all_queries, all_keys = tf.split(both, 2, axis=1)
+    forth, back = outputs(queries, all_keys), outputs(keys, all_queries)
+    return _share(context, [0.5 * (forth[0] + back[0]), forth[-1]], reduction)
+
+
+def supervised_contrastive_loss(
+    embeddings, labels, temperature=0.1, *, normalize=True, sample_weight=None, reduction="mean"
+):
+    """This replica's share of `tf_pairwise.supervised_contrastive_loss` over the global batch.
+
+    The local anchors are held against the rows of all replicas. See the module for where to call
+    it, what the shares add up to, and what it costs.
+
+    Args:
+      embeddings: [n, d], the local rows; n may differ between replicas, and be 0.
+      labels: [n] or [n, 1], of any integer dtype; labels that are equal on two replicas are one
+        label.
+      temperature: as in `tf_pairwise.supervised_contrastive_loss`, and so is normalize. The
+        gradients that the replicas give a temperature add up to that of the global loss.
+      sample_weight: [n], of the local anchors.
+      reduction: "none" for the local anchors' values, "sum", or "mean": over the anchors of all
+        replicas that have a positive.
+
+    Returns:
+      As `info_nce_loss`.
+
+    Raises:
+      As `tf_pairwise.supervised_contrastive_loss`.
+
+    Example:
+      >>> strategy = tf.distribute.MirroredStrategy()
+      >>> @tf.function
+      ... def step(x, labels):  # PerReplica values of a distributed dataset
+      ...     shares = strategy.run(tpw.distribute.supervised_contrastive_loss, (x, labels))
+      ...     return strategy.reduce("SUM", shares, axis=None)  # the loss of the whole batch
+    """
+    options = {"normalize": normalize, "sample_weight": sample_weight, "reduction": reduction}
+    return _labelled(
+        "supervised",
+        contrastive.supervised_contrastive_loss,
+        *(embeddings, labels, temperature),
+        **options,
+    )
+
+
+def nt_xent_loss(
+    embeddings, labels, temperature=0.5, *, normalize=True, sample_weight=None, reduction="mean"
+):
+    """This replica's share of `tf_pairwise.nt_xent_loss` over the global batch.
+
+    The local anchors' positives and negatives are rows of all replicas: the two views of an
+    image may be on two of them. See the module for where to call it, what the shares add up to,
+    and what it costs.
+
+    Args:
+      embeddings: as in `supervised_contrastive_loss`.
+      labels: so.
+      temperature: so.
+      normalize: so.
+      sample_weight: so.
+      reduction: "none" for the local anchors' values, "sum", or "mean": over the positive pairs
+        of the anchors of all replicas.
+
+    Returns:
+      As `info_nce_loss`.
+
+    Raises:
+      As `tf_pairwise.nt_xent_loss`.
+
+    Example:
+      >>> strategy = tf.distribute.MirroredStrategy()
+      >>> @tf.function
+      ... def step(x, labels):  # PerReplica values of a distributed dataset
+      ...     shares = strategy.run(tpw.distribute.nt_xent_loss, (x, labels))
+      ...     return strategy.reduce("SUM", shares, axis=None)  # the loss of the whole batch
+    """
+    options = {"normalize": normalize, "sample_weight": sample_weight, "reduction": reduction}
+    return _labelled(
+        "nt_xent", contrastive.nt_xent_loss, *(embeddings, labels, temperature), **options
+    )
+
+
+def sigmoid_contrastive_loss(
+    queries, keys, scale, bias, *, normalize=True, sample_weight=None, reduction="mean"
+):
+    """This replica's share of `tf_pairwise.sigmoid_contrastive_loss` over the global batch.
+
+    The local queries are held against the keys of all replicas. See the module for where to call
+    it, what the shares add up to, and what it costs.
+
+    Args:
+      queries: [n, d], the local rows; n may differ between replicas, and be 0.
+      keys: [n, d], theirs.
+      scale: as in `tf_pairwise.sigmoid_contrastive_loss`, and so are bias and normalize. The
+        gradients that the replicas give scale and bias add up to those of the global loss.
+      sample_weight: as in `info_nce_loss`.
+      reduction: so.
+
+    Returns:
+      As `info_nce_loss`.
+
+    Raises:
+      As `tf_pairwise.sigmoid_contrastive_loss`.
+
+    Example:
+      >>> strategy = tf.distribute.MirroredStrategy()
+      >>> @tf.function
+      ... def step(queries, keys):  # PerReplica values of a distributed dataset
+      ...     loss = tpw.distribute.sigmoid_contrastive_loss
+      ...     shares = strategy.run(loss, (queries, keys, 10.0, -10.0))
+      ...     return strategy.reduce("SUM", shares, axis=None)  # the loss of the whole batch
+    """
+    context = _replica_context()
+    options = {"normalize": normalize, "sample_weight": sample_weight, "reduction": reduction}
+    if context is None:
+        return contrastive.sigmoid_contrastive_loss(queries, keys, scale, bias, **options)
+    queries, keys = _queries_and_keys(queries, keys)
+    first = _first_row(context, keys)
+    inputs = contrastive.queries_and_keys(queries, _gather_points(context, keys, first), first)
+    parameters = contrastive.scale_and_bias(scale, bias, queries.dtype)
+    outputs = contrastive.softmax_outputs("sigmoid", inputs, False, parameters, **options)
+    return _share(context, outputs, reduction)
+
+
+def _labelled(kind, plain, embeddings, labels, temperature, **options):
+    """A soft-max loss of a labelled batch; `plain` where there is one replica."""
+    context = _replica_context()
+    if context is None:
+        return plain(embeddings, labels, temperature, **options)
+    anchors, references = _gather_batch(context, embeddings, labels)
+    parameters = (contrastive.temperature_of(temperature, anchors[0].dtype), None, None)
+    inputs, itself = _tensors.batch(*anchors, *references.values())
+    outputs = contrastive.softmax_outputs(kind, inputs, itself, parameters, **options)
+    return _share(context, outputs, options["reduction"])
+
+
 # ---- what the replicas tell each other ----
 #
 # The order of collectives has to be the same on all replicas, in the backward pass too. In a
@@ -213,6 +402,29 @@ def _gather_batch(context, embeddings, labels):
         "self_offset": first,
     }
     return (embeddings, labels), references
+
+
+def _queries_and_keys(queries, keys):
+    """Rows and their own keys: as many of them, which the op, given all keys, could not see."""
+    queries, _, keys, *_ = contrastive.queries_and_keys(queries, keys, 0)
+    shapes = queries.shape, keys.shape
+    message = "on each replica, the keys of its own queries"
+    if not shapes[0].is_compatible_with(shapes[1]):
+        raise ValueError(f"keys: got shape {shapes[1]}, expected {shapes[0]} as queries: {message}")
+    if not all(shape.is_fully_defined() for shape in shapes):
+        same = tf.debugging.assert_equal(
+            tf.shape(keys), tf.shape(queries), f"keys: expected the shape of queries: {message}"
+        )
+        with tf.control_dependencies([same]):
+            keys = tf.identity(keys)
+    return queries, keys
+
+
+def _first_row(context, rows):
+    """The number of rows on the replicas before this one."""
+    replica = context.replica_id_in_sync_group
+    own = tf.one_hot(replica, context.num_replicas_in_sync, tf.shape(rows, tf.int64)[0], 0)
+    return tf.reduce_sum(context.all_reduce("SUM", own)[:replica])
 
 
 def _all_gather(context, rows):
