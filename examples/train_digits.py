@@ -5,14 +5,24 @@ network puts an image on a sphere; batch_triplet_loss pulls equal digits togethe
 others away. Recall@1 is the share of held-out images whose nearest other held-out image is of the
 same digit. Then one training step is timed, and its memory measured, with the fused loss and with
 the same formula in plain TensorFlow (tf_pairwise.reference). Writes before.png and after.png.
+
+--jit compiles the model with XLA, the loss being one of its custom calls. --workers 2 trains in two
+processes on this machine, with MultiWorkerMirroredStrategy: each has half of every batch, and the
+loss is over the whole of it (tf_pairwise.distribute). Both print how far their learning curve is
+from that of the plain run.
 """
 
 import argparse
+import contextlib
+import itertools
 import json
 import os
+import socket
 import subprocess
 import sys
+import tempfile
 import time
+import warnings
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -30,6 +40,9 @@ import tf_pairwise as tpw
 SEED = 7
 DIMENSIONS = 8
 MARGIN = 0.3
+NOISE = 0.15  # of the pixels, while training
+COMPARED_EPOCHS = 10  # of two learning curves
+WORKERS_TIMEOUT = 1200  # seconds
 
 
 def digits():
@@ -42,48 +55,76 @@ def digits():
     return train, train_labels, held_out, held_out_labels
 
 
-class BalancedBatches(keras.utils.PyDataset):
-    """Batches with every digit equally often, as a loss over pairs wants them."""
+class BalancedBatches:
+    """Batches with every digit equally often, as a loss over pairs wants them.
+
+    Batch i, its noise included, depends on the seed and on i alone: not on how training is run.
+    """
 
     def __init__(self, images, labels, batch_size):
-        super().__init__()
         self.images, self.labels = images, labels
         self.of_digit = [np.flatnonzero(labels == digit) for digit in np.unique(labels)]
         self.each = max(2, batch_size // len(self.of_digit))
-        self.random = np.random.default_rng(SEED)
+        self.size = self.each * len(self.of_digit)
+        self.in_epoch = max(1, min(map(len, self.of_digit)) // self.each)
 
-    def __len__(self):
-        return max(1, min(map(len, self.of_digit)) // self.each)
-
-    def __getitem__(self, _):
+    def __getitem__(self, i):
+        random = np.random.default_rng([SEED, i])
         # An image twice in a batch is a pair at distance 0: only where there are too few.
         rows = [
-            self.random.choice(rows, self.each, replace=self.each > len(rows))
-            for rows in self.of_digit
+            random.choice(rows, self.each, replace=self.each > len(rows)) for rows in self.of_digit
         ]
-        rows = self.random.permutation(np.concatenate(rows))
-        return self.images[rows], self.labels[rows]
+        rows = random.permutation(np.concatenate(rows))
+        noise = random.normal(scale=NOISE, size=self.images[rows].shape)
+        return (self.images[rows] + noise).astype(np.float32), self.labels[rows]
+
+    def dataset(self, worker=0, workers=1):
+        """All batches, one after another; with several workers, one worker's part of each."""
+        part = slice(worker * self.size // workers, (worker + 1) * self.size // workers)
+        return tf.data.Dataset.from_generator(
+            lambda: (tuple(x[part] for x in self[i]) for i in itertools.count()),
+            output_signature=(
+                tf.TensorSpec([part.stop - part.start, 64], tf.float32),
+                tf.TensorSpec([part.stop - part.start], tf.int64),
+            ),
+        )
 
 
-def make_model(batch_triplet_loss, mining):
+class Model(keras.Sequential):
+    """A model that Keras 3 can also fit under MultiWorkerMirroredStrategy.
+
+    It averages what a step returns over the first dimension there, which metrics do not have
+    (https://github.com/keras-team/keras/issues/20585).
+    """
+
+    def compute_metrics(self, *args, **kwargs):
+        metrics = super().compute_metrics(*args, **kwargs)
+        if tf.distribute.has_strategy():
+            metrics = {name: tf.reshape(value, [1]) for name, value in metrics.items()}
+        return metrics
+
+
+def make_model(batch_triplet_loss, mining, jit=False, strategy=None):
     """The network, compiled with a loss that gets the digits and the embeddings of a batch."""
 
     def loss(labels, embeddings):
         return batch_triplet_loss(embeddings, tf.cast(labels, tf.int64), MARGIN, mining=mining)
 
     keras.utils.set_random_seed(SEED)
-    model = keras.Sequential(
+    model = Model(
         [
-            keras.Input([64]),
             keras.layers.Dense(128, activation="relu"),
-            keras.layers.Dropout(0.2),
             keras.layers.Dense(64, activation="relu"),
-            keras.layers.Dropout(0.2),
             keras.layers.Dense(DIMENSIONS),
             keras.layers.UnitNormalization(),
         ]
     )
-    model.compile(keras.optimizers.AdamW(2e-3, weight_decay=1e-2), loss, jit_compile=False)
+    # Keras 3 cannot fit a model under MultiWorkerMirroredStrategy that was made in its scope, but
+    # one whose variables were made there.
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        model.build([None, 64])
+        optimizer = keras.optimizers.AdamW(2e-3, weight_decay=1e-2)
+        model.compile(optimizer, loss, jit_compile=False if strategy else jit or "auto")
     return model
 
 
@@ -98,39 +139,142 @@ def recall_at_1(embeddings, labels):
 class HeldOutRecall(keras.callbacks.Callback):
     """Puts the held-out recall@1 into each epoch's logs, and shows one progress bar for all."""
 
-    def __init__(self, images, labels, epochs):
+    def __init__(self, images, labels, epochs, verbose):
         super().__init__()
         self.images, self.labels = images, labels
         self.bar = keras.utils.Progbar(
-            epochs, unit_name="epoch", stateful_metrics=["loss", "recall@1"]
+            epochs, verbose=verbose, unit_name="epoch", stateful_metrics=["loss", "recall@1"]
         )
 
     def on_epoch_end(self, epoch, logs=None):
-        embeddings = self.model.predict_on_batch(self.images)
-        logs["recall@1"] = recall_at_1(embeddings, self.labels)
+        logs["recall@1"] = recall_at_1(self.model(self.images), self.labels)
         self.bar.update(epoch + 1, [(name, logs[name]) for name in ("loss", "recall@1")])
 
 
-def train(options):
+def fit(options, epochs, jit=False, strategy=None, verbose=True):
+    """Trains; returns the held-out embeddings before and after, and the learning curve."""
     images, labels, held_out, held_out_labels = digits()
-    model = make_model(tpw.batch_triplet_loss, options.mining)
     batches = BalancedBatches(images, labels, options.batch_size)
-    before = model.predict_on_batch(held_out)
-    print(
-        f"{len(labels)} images to train on, {len(held_out_labels)} held out; "
-        f"batches of {batches.each * len(batches.of_digit)}, mining {options.mining!r}"
-    )
+    api = tpw.distribute if strategy else tpw
+    model = make_model(api.batch_triplet_loss, options.mining, jit, strategy)
+    data = batches.dataset()
+    if strategy:
+        data = strategy.distribute_datasets_from_function(
+            lambda context: batches.dataset(context.input_pipeline_id, context.num_input_pipelines)
+        )
+    before = model(held_out).numpy()
     stop = keras.callbacks.EarlyStopping(
         "recall@1", mode="max", patience=12, restore_best_weights=True
     )
-    follow = HeldOutRecall(held_out, held_out_labels, options.epochs)
-    history = model.fit(batches, epochs=options.epochs, verbose=0, callbacks=[follow, stop]).history
-    after = model.predict_on_batch(held_out)
-    ran, best = len(history["loss"]), 1 + int(np.argmax(history["recall@1"]))
+    follow = HeldOutRecall(held_out, held_out_labels, epochs, verbose)
+    warnings.filterwarnings("ignore", "`shuffle=True` was passed")  # of fit's own default
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        history = model.fit(
+            data,
+            epochs=epochs,
+            steps_per_epoch=batches.in_epoch,
+            verbose=0,
+            callbacks=[follow, stop],
+        ).history
+    curve = {name: history[name] for name in ("loss", "recall@1")}
+    return before, model(held_out).numpy(), curve
+
+
+def train(options):
+    images, labels, _, held_out_labels = digits()
+    batches = BalancedBatches(images, labels, options.batch_size)
+    how = f", in {options.workers} workers" if options.workers > 1 else ""
+    how += ", compiled with XLA" if options.jit else ""
+    print(
+        f"{len(labels)} images to train on, {len(held_out_labels)} held out; "
+        f"batches of {batches.size}, mining {options.mining!r}{how}",
+        flush=True,
+    )
+    if options.workers > 1:
+        before, after, curve = fit_in_workers(options)
+    else:
+        before, after, curve = fit(options, options.epochs, options.jit)
+    ran, best = len(curve["loss"]), 1 + int(np.argmax(curve["recall@1"]))
     print(f"\nstopped after epoch {ran}; the weights are those of epoch {best}")
     recalls = [recall_at_1(embeddings, held_out_labels) for embeddings in (before, after)]
     print(f"held-out recall@1: {recalls[0]:.1%} before, {recalls[1]:.1%} after\n", flush=True)
+    if options.jit or options.workers > 1:
+        compare_curves(options, curve)
     return (before, after), recalls, held_out_labels
+
+
+def compare_curves(options, curve):
+    """Prints a learning curve's first epochs beside those of the plain run.
+
+    Rounding differs between them, and mining amplifies it: an epoch's loss goes from float32's
+    precision to 1e-3 of itself in some dozens of epochs.
+    """
+    epochs = min(COMPARED_EPOCHS, len(curve["loss"]))
+    _, _, plain = fit(options, epochs, verbose=False)
+    print("epoch        loss, plain run        recall@1, plain run")
+    for i in range(epochs):
+        cells = [f"{c[name][i]:.6f}" for name in ("loss", "recall@1") for c in (curve, plain)]
+        print(f"{i + 1:>5}  {cells[0]:>10}  {cells[1]:>9}      {cells[2]:>10}  {cells[3]:>9}")
+    loss, recall = (
+        max(abs(a - b) / scale for a, b in zip(curve[name][:epochs], plain[name], strict=True))
+        for name, scale in (("loss", max(plain["loss"])), ("recall@1", 1))
+    )
+    print(f"largest difference: loss {loss:.1e} of the first, recall@1 {recall:.1e}\n", flush=True)
+
+
+# ---- several workers ----
+
+
+def be_worker(options):
+    """What each of the processes does that `fit_in_workers` starts."""
+    tf.get_logger().setLevel("ERROR")
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    before, after, curve = fit(options, options.epochs, strategy=strategy)
+    if strategy.cluster_resolver.task_id == 0:
+        np.savez(options.out / "trained.npz", before=before, after=after, curve=json.dumps(curve))
+
+
+def fit_in_workers(options):
+    """`fit` in processes that this one starts, and ends: when one fails, or time is up."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(options.workers)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        workers = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+        stack.close()  # the ports are free again, and nobody else is likely to be given them
+        command = [sys.executable, __file__, "--worker", "--out", folder]
+        for name in ("epochs", "batch_size", "mining"):
+            command += ["--" + name.replace("_", "-"), str(getattr(options, name))]
+        processes, outputs = [], [Path(folder) / f"{i}.txt" for i in range(options.workers)]
+        try:
+            for i, output in enumerate(outputs):
+                task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": i}}
+                own = {"TF_CONFIG": json.dumps(task), "no_proxy": "127.0.0.1"}
+                own["CUDA_VISIBLE_DEVICES"] = "-1"  # one GPU is not for two
+                with output.open("w") as file:
+                    processes.append(
+                        subprocess.Popen(
+                            command,
+                            env={**os.environ, **own},
+                            stdout=file if i else None,  # the first shows the progress bar
+                            stderr=file,
+                        )
+                    )
+            end = time.monotonic() + WORKERS_TIMEOUT
+            codes = [None]
+            while None in codes and not any(codes) and time.monotonic() < end:
+                time.sleep(0.05)
+                codes = [process.poll() for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+            codes = [process.wait() for process in processes]
+        if any(codes):
+            for output in outputs:
+                print(output.read_text(errors="replace")[-4000:], file=sys.stderr)
+            sys.exit(f"the workers ended with {codes}")
+        with np.load(Path(folder) / "trained.npz") as trained:
+            return trained["before"], trained["after"], json.loads(str(trained["curve"]))
 
 
 # ---- fused against plain ----
@@ -278,12 +422,27 @@ def main():
     add("--mining", default="semi_hard", help="see batch_triplet_loss (%(default)s)")
     add("--out", type=Path, default=Path("."), metavar="DIR", help="for the pictures")
     add("--both", type=Path, metavar="FILE", help="also both pictures side by side, into FILE")
+    add("--jit", action="store_true", help="compile the model with XLA")
+    add("--workers", type=int, default=1, metavar="N", help="train in N processes")
+    add(
+        "--only-train", action="store_true", help="no comparison with plain TensorFlow, no pictures"
+    )
+    add("--worker", action="store_true", help=argparse.SUPPRESS)
     add("--measure", choices=("fused", "plain"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.workers < 1 or options.batch_size % options.workers:
+        parser.error(f"--workers: {options.workers} does not divide --batch-size")
+    if options.jit and options.workers > 1:
+        parser.error("--jit: not with --workers, TensorFlow's collectives have no XLA kernels")
+    if options.worker:
+        be_worker(options)
+        return
     if options.measure:
         print(json.dumps(measure(options.measure, options.batch_size, options.mining)))
         return
     embeddings, recalls, labels = train(options)
+    if options.only_train:
+        return
     compare(options)
     pictures(embeddings, recalls, labels, options.out, options.both)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tf_pairwise import _library
 
 if TYPE_CHECKING:
-    from tf_pairwise import data, keras, numpy, reference
+    from tf_pairwise import data, distribute, keras, numpy, reference
     from tf_pairwise.contrastive import (
         batch_contrastive_loss,
         contrastive_loss,
@@ -45,7 +45,7 @@ _FUNCTIONS = {
     "supervised_contrastive_loss": "contrastive",
     "triplet_loss": "triplet",
 }
-_MODULES = ("data", "keras", "numpy", "reference")
+_MODULES = ("data", "distribute", "keras", "numpy", "reference")
 
 __all__ = [
     "__version__",
@@ -53,6 +53,7 @@ __all__ = [
     "batch_triplet_loss",
     "contrastive_loss",
     "data",
+    "distribute",
     "info_nce_loss",
     "keras",
     "list_ranking_loss",

@@ -133,6 +133,36 @@ def batch_contrastive_loss(
       >>> tpw.batch_contrastive_loss(x, [0, 0, 1, 1], reduction="none").numpy()
       array([0.5  , 0.625, 2.125, 2.   ], dtype=float32)
     """
+    return batch_contrastive_outputs(
+        embeddings,
+        labels,
+        margin,
+        metric=metric,
+        positive_margin=positive_margin,
+        squared=squared,
+        ref_embeddings=ref_embeddings,
+        ref_labels=ref_labels,
+        self_offset=self_offset,
+        sample_weight=sample_weight,
+        reduction=reduction,
+    )[0]
+
+
+def batch_contrastive_outputs(
+    embeddings,
+    labels,
+    margin,
+    *,
+    metric,
+    positive_margin,
+    squared,
+    ref_embeddings=None,
+    ref_labels=None,
+    self_offset=None,
+    sample_weight=None,
+    reduction="mean",
+):
+    """All that the op of `batch_contrastive_loss` puts out: the loss first, the counted last."""
     _arguments.one_of("metric", metric, _arguments.METRICS)
     _arguments.one_of("reduction", reduction, _arguments.BATCH_CONTRASTIVE_REDUCTIONS)
     margin = repr(_arguments.number("margin", margin, least=0))
@@ -150,7 +180,7 @@ def batch_contrastive_loss(
         bool(squared),
         itself,
         _tensors.recording(reduction, inputs[0], inputs[2]),
-    )[0]
+    )
 
 
 def info_nce_loss(
@@ -208,8 +238,8 @@ def info_nce_loss(
       >>> tpw.info_nce_loss(x, x, temperature=1.0).numpy()
       0.31326166
     """
-    inputs = _queries_and_keys(queries, keys, positive_offset)
-    temperature = _temperature(temperature, inputs[0].dtype)
+    inputs = queries_and_keys(queries, keys, positive_offset)
+    temperature = temperature_of(temperature, inputs[0].dtype)
     options = (sample_weight, reduction, normalize, symmetric)
     return _softmax_loss("info_nce", inputs, False, (temperature, None, None), *options)
 
@@ -267,7 +297,7 @@ def supervised_contrastive_loss(
       0.31326166
     """
     inputs, itself = _tensors.batch(embeddings, labels, ref_embeddings, ref_labels, self_offset)
-    temperature = _temperature(temperature, inputs[0].dtype)
+    temperature = temperature_of(temperature, inputs[0].dtype)
     options = (sample_weight, reduction, normalize)
     return _softmax_loss("supervised", inputs, itself, (temperature, None, None), *options)
 
@@ -318,7 +348,7 @@ def nt_xent_loss(
       0.31326166
     """
     inputs, itself = _tensors.batch(embeddings, labels, ref_embeddings, ref_labels, self_offset)
-    temperature = _temperature(temperature, inputs[0].dtype)
+    temperature = temperature_of(temperature, inputs[0].dtype)
     options = (sample_weight, reduction, normalize)
     return _softmax_loss("nt_xent", inputs, itself, (temperature, None, None), *options)
 
@@ -371,22 +401,22 @@ def sigmoid_contrastive_loss(
       >>> tpw.sigmoid_contrastive_loss(x, x, scale=1.0, bias=0.0).numpy()
       1.0064088
     """
-    inputs = _queries_and_keys(queries, keys, positive_offset)
-    accumulator = _tensors.accumulator(inputs[0].dtype)
-    parameters = (
-        None,
-        _parameter("scale", scale, accumulator),
-        _parameter("bias", bias, accumulator),
-    )
+    inputs = queries_and_keys(queries, keys, positive_offset)
+    parameters = scale_and_bias(scale, bias, inputs[0].dtype)
     return _softmax_loss("sigmoid", inputs, False, parameters, sample_weight, reduction, normalize)
 
 
-def _softmax_loss(
+def _softmax_loss(*args, **kwargs):
+    return softmax_outputs(*args, **kwargs)[0]
+
+
+def softmax_outputs(
     kind, inputs, itself, parameters, sample_weight, reduction, normalize, symmetric=False
 ):
-    """The op of a kind; what it does not read it gets all the same.
+    """All that the op of a kind puts out: the loss first, what it counted last.
 
-    `parameters` are temperature, scale and bias.
+    What the kind does not read the op gets all the same. `parameters` are temperature, scale and
+    bias.
     """
     _arguments.one_of("reduction", reduction, _arguments.SOFTMAX_REDUCTIONS)
     accumulator = _tensors.accumulator(inputs[0].dtype)
@@ -404,7 +434,7 @@ def _softmax_loss(
         weighted,
         itself,
         _tensors.recording(reduction, inputs[0], inputs[2], *parameters),
-    )[0]
+    )
 
 
 # ---- arguments ----
@@ -420,7 +450,7 @@ def _pair_labels(value):
     return value if value.dtype == tf.int64 else tf.cast(value, tf.int64)
 
 
-def _queries_and_keys(queries, keys, positive_offset):
+def queries_and_keys(queries, keys, positive_offset):
     """The inputs of a soft-max op that has no labels, in the order of `_tensors.batch`."""
     queries = _tensors.points("queries", queries)
     keys = _tensors.points("keys", keys, queries, "queries")
@@ -428,8 +458,14 @@ def _queries_and_keys(queries, keys, positive_offset):
     return queries, nothing, keys, nothing, _tensors.positive_offset(positive_offset)
 
 
-def _temperature(value, dtype):
+def temperature_of(value, dtype):
     return _parameter("temperature", value, _tensors.accumulator(dtype), above=0)
+
+
+def scale_and_bias(scale, bias, dtype):
+    """The parameters of a soft-max op: no temperature."""
+    accumulator = _tensors.accumulator(dtype)
+    return None, _parameter("scale", scale, accumulator), _parameter("bias", bias, accumulator)
 
 
 def _parameter(name, value, dtype, **bounds):

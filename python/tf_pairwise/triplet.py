@@ -144,6 +144,34 @@ def batch_triplet_loss(
       >>> float(tpw.batch_triplet_loss(x, [0, 0, 1, 1], margin=0.5, mining="hard"))
       1.25
     """
+    return batch_triplet_outputs(
+        embeddings,
+        labels,
+        margin,
+        mining=mining,
+        metric=metric,
+        ref_embeddings=ref_embeddings,
+        ref_labels=ref_labels,
+        self_offset=self_offset,
+        sample_weight=sample_weight,
+        reduction=reduction,
+    )[0]
+
+
+def batch_triplet_outputs(
+    embeddings,
+    labels,
+    margin,
+    *,
+    mining,
+    metric,
+    ref_embeddings=None,
+    ref_labels=None,
+    self_offset=None,
+    sample_weight=None,
+    reduction="mean",
+):
+    """All that the op of `batch_triplet_loss` puts out: the loss first, what it counted last."""
     _arguments.one_of("mining", mining, _arguments.MININGS)
     _arguments.one_of("metric", metric, _arguments.METRICS)
     _arguments.one_of("reduction", reduction, _arguments.REDUCTIONS)
@@ -160,7 +188,7 @@ def batch_triplet_loss(
         mining,
         itself,
         _tensors.recording(reduction, inputs[0], inputs[2]),
-    )[0]
+    )
 
 
 def mine_triplets(

@@ -1,0 +1,476 @@
+"""The batch losses over the global batch of a `tf.distribute` strategy.
+
+Under data parallelism each replica sees its part of a batch, and a loss over pairs that is made
+of that part alone has fewer pairs, and easier negatives, the more replicas there are. The
+functions here have the names and the options of the plain ones, and make the loss of the whole
+batch: each replica takes its own rows as anchors, and the rows of all replicas, in the order of
+the replicas, as their references. Gradients flow to the rows of all of them.
+
+**Where.** In a replica context: in the function that `strategy.run` runs, or in the train step of
+Keras. Under MirroredStrategy not inside a further tf.function there, since its replicas meet at
+each collective (TensorFlow says so: `merge_call` called while defining a new tf.function). In a
+cross-replica context, without a strategy, or with one replica, each function is the plain one.
+TensorFlow has no XLA kernels of its collectives for CPUs: no `jit_compile` around them.
+
+**What comes back.** The replica's share of the global loss: the shares of all replicas add up to
+it, `strategy.reduce("SUM", shares, axis=None)`. Strategies sum the gradients of the replicas'
+losses, so the gradient of each variable is that of the global loss, for any number of replicas
+and any local batch sizes, also unequal and empty ones. Do not divide by the number of replicas.
+With reduction "none": the values of the local anchors.
+
+**In Keras**, `model.fit` under a strategy with a loss function that returns such a share:
+
+    def loss(labels, embeddings):
+        return tpw.distribute.batch_triplet_loss(embeddings, tf.cast(labels, tf.int64), 0.3)
+
+    with strategy.scope():
+        model = ...
+        model.compile("adam", loss)
+
+Keras hands on a scalar loss as it is, and sums the gradients: training is that of one process on
+the whole batch. What it shows as `loss` is the share times the number of replicas, averaged over
+the replicas: the global loss, where local batches have the same size. (Where not, it averages each
+replica's steps by their local sizes, and the number shown is off accordingly; gradients are not.)
+
+**What it costs** per replica, with N rows of D numbers on all replicas, n of them here: time
+O(n N D), memory O(N D): the gathered rows, and their gradient. Nothing of N x N, nor of n x N.
+Each call gathers the rows (N D numbers of the embeddings' type; halves travel as halves) and,
+where there are labels, N int64 pairs; a mean sums one number; and the gradient sums N D numbers
+(in float32 for halves) over the replicas.
+"""
+
+import tensorflow as tf
+
+from tf_pairwise import _tensors, contrastive, triplet
+
+
+def batch_triplet_loss(
+    embeddings,
+    labels,
+    margin=1.0,
+    *,
+    mining="semi_hard",
+    metric="euclidean",
+    sample_weight=None,
+    reduction="mean",
+):
+    """This replica's share of `tf_pairwise.batch_triplet_loss` over the global batch.
+
+    Positives and negatives of the local anchors come from the rows of all replicas. See the
+    module for where to call it, what the shares add up to, and what it costs.
+
+    Args:
+      embeddings: [n, d], the local rows; n may differ between replicas, and be 0.
+      labels: [n] or [n, 1], of any integer dtype; labels that are equal on two replicas are one
+        label.
+      margin: as in `tf_pairwise.batch_triplet_loss`, and so are mining and metric. They have to
+        be the same on all replicas.
+      sample_weight: [n], of the local anchors.
+      reduction: "none" for the local anchors' values, "sum", "mean" or "mean_nonzero": the means
+        divide by what is counted on all replicas.
+
+    Returns:
+      A scalar, or [n] with reduction "none": float64 for float64 embeddings, else float32.
+
+    Raises:
+      As `tf_pairwise.batch_triplet_loss`.
+
+    Example:
+      >>> strategy = tf.distribute.MirroredStrategy()
+      >>> @tf.function
+      ... def step(x, labels):  # PerReplica values of a distributed dataset
+      ...     shares = strategy.run(tpw.distribute.batch_triplet_loss, (x, labels))
+      ...     return strategy.reduce("SUM", shares, axis=None)  # the loss of the whole batch
+    """
+    context = _replica_context()
+    options = {"mining": mining, "metric": metric, "reduction": reduction}
+    if context is None:
+        return triplet.batch_triplet_loss(
+            embeddings, labels, margin, sample_weight=sample_weight, **options
+        )
+    anchors, references = _gather_batch(context, embeddings, labels)
+    outputs = triplet.batch_triplet_outputs(
+        *anchors, margin, **references, sample_weight=sample_weight, **options
+    )
+    return _share(context, outputs, reduction)
+
+
+def batch_contrastive_loss(
+    embeddings,
+    labels,
+    margin=1.0,
+    *,
+    metric="euclidean",
+    positive_margin=0.0,
+    squared=True,
+    sample_weight=None,
+    reduction="mean",
+):
+    """This replica's share of `tf_pairwise.batch_contrastive_loss` over the global batch.
+
+    The local rows are paired with those of all replicas. See the module for where to call it,
+    what the shares add up to, and what it costs.
+
+    Args:
+      embeddings: [n, d], the local rows; n may differ between replicas, and be 0.
+      labels: [n] or [n, 1], of any integer dtype; labels that are equal on two replicas are one
+        label.
+      margin: as in `tf_pairwise.batch_contrastive_loss`, and so are metric, positive_margin and
+        squared. They have to be the same on all replicas.
+      sample_weight: [n], of the local anchors.
+      reduction: "none" for the local anchors' values, "sum", "mean", "mean_nonzero" or
+        "balanced_mean": the means divide by what is counted on all replicas. "balanced_mean" is
+        made as two means and takes twice the time; not for "cosine" and "dot", whose distances
+        may be negative, so that no margin takes all the dissimilar pairs out of the first.
+
+    Returns:
+      A scalar, or [n] with reduction "none": float64 for float64 embeddings, else float32.
+
+    Raises:
+      ValueError: "balanced_mean" with metric "cosine" or "dot" on several replicas.
+      As `tf_pairwise.batch_contrastive_loss`.
+
+    Example:
+      >>> strategy = tf.distribute.MirroredStrategy()
+      >>> @tf.function
+      ... def step(x, labels):  # PerReplica values of a distributed dataset
+      ...     shares = strategy.run(tpw.distribute.batch_contrastive_loss, (x, labels))
+      ...     return strategy.reduce("SUM", shares, axis=None)  # the loss of the whole batch
+    """
+    context = _replica_context()
+    if context is None:
+        return contrastive.batch_contrastive_loss(
+            embeddings,
+            labels,
+            margin,
+            metric=metric,
+            positive_margin=positive_margin,
+            squared=squared,
+            sample_weight=sample_weight,
+            reduction=reduction,
+        )
+    balanced = reduction == "balanced_mean"
+    if balanced and metric in ("cosine", "dot"):
+        raise ValueError(
+            f"reduction: got 'balanced_mean' with metric {metric!r} on several replicas, expected "
+            "another reduction, or one of the metrics euclidean, squared_euclidean, manhattan"
+        )
+    anchors, references = _gather_batch(context, embeddings, labels)
+
+    def share(margin, positive_margin, reduction):
+        outputs = contrastive.batch_contrastive_outputs(
+            *anchors,
+            margin,
+            metric=metric,
+            positive_margin=positive_margin,
+            squared=squared,
+            **references,
+            sample_weight=sample_weight,
+            reduction=reduction,
+        )
+        return _share(context, outputs, reduction)
+
+    if balanced:
+        # The pairs of one kind are all within their margin, and not counted.
+        similar = share(0.0, positive_margin, "mean_nonzero")
+        return similar + share(margin, _BEYOND_ALL, "mean_nonzero")
+    return share(margin, positive_margin, reduction)
+
+
+# A positive margin that no distance reaches, in float32 too.
+_BEYOND_ALL = 3e38
+
+
+def info_nce_loss(
+    queries,
+    keys,
+    temperature=0.07,
+    *,
+    symmetric=False,
+    normalize=True,
+    sample_weight=None,
+    reduction="mean",
+):
+    """This replica's share of `tf_pairwise.info_nce_loss` over the global batch.
+
+    Row i's positive is its own key, and its negatives are the other keys of all replicas. With
+    `symmetric`, queries and keys are gathered, else keys alone. See the module for where to call
+    it, what the shares add up to, and what it costs.
+
+    Args:
+      queries: [n, d], the local rows; n may differ between replicas, and be 0.
+      keys: [n, d], theirs.
+      temperature: as in `tf_pairwise.info_nce_loss`, and so are symmetric and normalize. The
+        gradients that the replicas give a temperature add up to that of the global loss.
+      sample_weight: [n], of the local rows.
+      reduction: "none" for the local rows' values, "sum", or "mean": over the rows of all
+        replicas.
+
+    Returns:
+      A scalar, or [n] with reduction "none": float64 for float64 points, else float32.
+
+    Raises:
+      As `tf_pairwise.info_nce_loss`.
+
+    Example:
+      >>> strategy = tf.distribute.MirroredStrategy()
+      >>> @tf.function
+      ... def step(queries, keys):  # PerReplica values of a distributed dataset
+      ...     shares = strategy.run(tpw.distribute.info_nce_loss, (queries, keys))
+      ...     return strategy.reduce("SUM", shares, axis=None)  # the loss of the whole batch
+    """
+    context = _replica_context()
+    options = {"normalize": normalize, "sample_weight": sample_weight, "reduction": reduction}
+    if context is None:
+        return contrastive.info_nce_loss(queries, keys, temperature, symmetric=symmetric, **options)
+    queries, keys = _queries_and_keys(queries, keys)
+    parameters = (contrastive.temperature_of(temperature, queries.dtype), None, None)
+    first = _first_row(context, keys)
+
+    def outputs(rows, columns):
+        inputs = contrastive.queries_and_keys(rows, columns, first)
+        return contrastive.softmax_outputs("info_nce", inputs, False, parameters, **options)
+
+    if not symmetric:
+        return _share(context, outputs(queries, _gather_points(context, keys, first)), reduction)
+    both = _gather_points(context, tf.concat([queries, keys], axis=1), first)
+    all_queries, all_keys = tf.split(both, 2, axis=1)
+    forth, back = outputs(queries, all_keys), outputs(keys, all_queries)
+    return _share(context, [0.5 * (forth[0] + back[0]), forth[-1]], reduction)
+
+
+def supervised_contrastive_loss(
+    embeddings, labels, temperature=0.1, *, normalize=True, sample_weight=None, reduction="mean"
+):
+    """This replica's share of `tf_pairwise.supervised_contrastive_loss` over the global batch.
+
+    The local anchors are held against the rows of all replicas. See the module for where to call
+    it, what the shares add up to, and what it costs.
+
+    Args:
+      embeddings: [n, d], the local rows; n may differ between replicas, and be 0.
+      labels: [n] or [n, 1], of any integer dtype; labels that are equal on two replicas are one
+        label.
+      temperature: as in `tf_pairwise.supervised_contrastive_loss`, and so is normalize. The
+        gradients that the replicas give a temperature add up to that of the global loss.
+      sample_weight: [n], of the local anchors.
+      reduction: "none" for the local anchors' values, "sum", or "mean": over the anchors of all
+        replicas that have a positive.
+
+    Returns:
+      As `info_nce_loss`.
+
+    Raises:
+      As `tf_pairwise.supervised_contrastive_loss`.
+
+    Example:
+      >>> strategy = tf.distribute.MirroredStrategy()
+      >>> @tf.function
+      ... def step(x, labels):  # PerReplica values of a distributed dataset
+      ...     shares = strategy.run(tpw.distribute.supervised_contrastive_loss, (x, labels))
+      ...     return strategy.reduce("SUM", shares, axis=None)  # the loss of the whole batch
+    """
+    options = {"normalize": normalize, "sample_weight": sample_weight, "reduction": reduction}
+    return _labelled(
+        "supervised",
+        contrastive.supervised_contrastive_loss,
+        *(embeddings, labels, temperature),
+        **options,
+    )
+
+
+def nt_xent_loss(
+    embeddings, labels, temperature=0.5, *, normalize=True, sample_weight=None, reduction="mean"
+):
+    """This replica's share of `tf_pairwise.nt_xent_loss` over the global batch.
+
+    The local anchors' positives and negatives are rows of all replicas: the two views of an
+    image may be on two of them. See the module for where to call it, what the shares add up to,
+    and what it costs.
+
+    Args:
+      embeddings: as in `supervised_contrastive_loss`.
+      labels: so.
+      temperature: so.
+      normalize: so.
+      sample_weight: so.
+      reduction: "none" for the local anchors' values, "sum", or "mean": over the positive pairs
+        of the anchors of all replicas.
+
+    Returns:
+      As `info_nce_loss`.
+
+    Raises:
+      As `tf_pairwise.nt_xent_loss`.
+
+    Example:
+      >>> strategy = tf.distribute.MirroredStrategy()
+      >>> @tf.function
+      ... def step(x, labels):  # PerReplica values of a distributed dataset
+      ...     shares = strategy.run(tpw.distribute.nt_xent_loss, (x, labels))
+      ...     return strategy.reduce("SUM", shares, axis=None)  # the loss of the whole batch
+    """
+    options = {"normalize": normalize, "sample_weight": sample_weight, "reduction": reduction}
+    return _labelled(
+        "nt_xent", contrastive.nt_xent_loss, *(embeddings, labels, temperature), **options
+    )
+
+
+def sigmoid_contrastive_loss(
+    queries, keys, scale, bias, *, normalize=True, sample_weight=None, reduction="mean"
+):
+    """This replica's share of `tf_pairwise.sigmoid_contrastive_loss` over the global batch.
+
+    The local queries are held against the keys of all replicas. See the module for where to call
+    it, what the shares add up to, and what it costs.
+
+    Args:
+      queries: [n, d], the local rows; n may differ between replicas, and be 0.
+      keys: [n, d], theirs.
+      scale: as in `tf_pairwise.sigmoid_contrastive_loss`, and so are bias and normalize. The
+        gradients that the replicas give scale and bias add up to those of the global loss.
+      sample_weight: as in `info_nce_loss`.
+      reduction: so.
+
+    Returns:
+      As `info_nce_loss`.
+
+    Raises:
+      As `tf_pairwise.sigmoid_contrastive_loss`.
+
+    Example:
+      >>> strategy = tf.distribute.MirroredStrategy()
+      >>> @tf.function
+      ... def step(queries, keys):  # PerReplica values of a distributed dataset
+      ...     loss = tpw.distribute.sigmoid_contrastive_loss
+      ...     shares = strategy.run(loss, (queries, keys, 10.0, -10.0))
+      ...     return strategy.reduce("SUM", shares, axis=None)  # the loss of the whole batch
+    """
+    context = _replica_context()
+    options = {"normalize": normalize, "sample_weight": sample_weight, "reduction": reduction}
+    if context is None:
+        return contrastive.sigmoid_contrastive_loss(queries, keys, scale, bias, **options)
+    queries, keys = _queries_and_keys(queries, keys)
+    first = _first_row(context, keys)
+    inputs = contrastive.queries_and_keys(queries, _gather_points(context, keys, first), first)
+    parameters = contrastive.scale_and_bias(scale, bias, queries.dtype)
+    outputs = contrastive.softmax_outputs("sigmoid", inputs, False, parameters, **options)
+    return _share(context, outputs, reduction)
+
+
+def _labelled(kind, plain, embeddings, labels, temperature, **options):
+    """A soft-max loss of a labelled batch; `plain` where there is one replica."""
+    context = _replica_context()
+    if context is None:
+        return plain(embeddings, labels, temperature, **options)
+    anchors, references = _gather_batch(context, embeddings, labels)
+    parameters = (contrastive.temperature_of(temperature, anchors[0].dtype), None, None)
+    inputs, itself = _tensors.batch(*anchors, *references.values())
+    outputs = contrastive.softmax_outputs(kind, inputs, itself, parameters, **options)
+    return _share(context, outputs, options["reduction"])
+
+
+# ---- what the replicas tell each other ----
+#
+# The order of collectives has to be the same on all replicas, in the backward pass too. In a
+# tf.function TensorFlow keeps the order in which they were traced: the collectives of a replica
+# share an ordering token, by which automatic control dependencies chain them. The replicas run
+# the same Python code, and so trace them in the same order.
+
+
+def _replica_context():
+    """The replica context, or None where the local batch is all there is."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return None
+    return context
+
+
+def _gather_batch(context, embeddings, labels):
+    """The local rows and labels, and those of all replicas as arguments of a batch loss."""
+    embeddings = _tensors.points("embeddings", embeddings)
+    labels = _tensors.labels("labels", labels)
+    # One collective for labels and offset: beside each label, the replica that it is from.
+    flat = tf.reshape(labels, [-1])
+    replica = tf.cast(context.replica_id_in_sync_group, tf.int64)
+    owned = tf.stack([flat, tf.fill(tf.shape(flat), replica)], axis=1)
+    ref_labels, owners = tf.unstack(_all_gather(context, owned), axis=1)
+    first = tf.math.count_nonzero(owners < replica)
+    references = {
+        "ref_embeddings": _gather_points(context, embeddings, first),
+        "ref_labels": ref_labels,
+        "self_offset": first,
+    }
+    return (embeddings, labels), references
+
+
+def _queries_and_keys(queries, keys):
+    """Rows and their own keys: as many of them, which the op, given all keys, could not see."""
+    queries, _, keys, *_ = contrastive.queries_and_keys(queries, keys, 0)
+    shapes = queries.shape, keys.shape
+    message = "on each replica, the keys of its own queries"
+    if not shapes[0].is_compatible_with(shapes[1]):
+        raise ValueError(f"keys: got shape {shapes[1]}, expected {shapes[0]} as queries: {message}")
+    if not all(shape.is_fully_defined() for shape in shapes):
+        same = tf.debugging.assert_equal(
+            tf.shape(keys), tf.shape(queries), f"keys: expected the shape of queries: {message}"
+        )
+        with tf.control_dependencies([same]):
+            keys = tf.identity(keys)
+    return queries, keys
+
+
+def _first_row(context, rows):
+    """The number of rows on the replicas before this one."""
+    replica = context.replica_id_in_sync_group
+    own = tf.one_hot(replica, context.num_replicas_in_sync, tf.shape(rows, tf.int64)[0], 0)
+    return tf.reduce_sum(context.all_reduce("SUM", own)[:replica])
+
+
+def _all_gather(context, rows):
+    """The rows of all replicas, in the order of the replicas.
+
+    TensorFlow crashes where there are none at all (2.21: a segmentation fault), so the last
+    replica sends a row more; leaving that out again copies nothing.
+    """
+    last = context.replica_id_in_sync_group == context.num_replicas_in_sync - 1
+    padding = [[0, tf.cast(last, tf.int32)], *[[0, 0]] * (rows.shape.rank - 1)]
+    gathered = context.all_gather(tf.pad(rows, padding), axis=0)
+    gathered.set_shape([None, *rows.shape[1:]])  # which TensorFlow loses
+    return gathered[:-1]
+
+
+def _gather_points(context, points, first):
+    """[N, d], the points of all replicas; the local ones begin at row `first`.
+
+    The gradient is the sum of the replicas' gradients, of which each takes its own rows: one
+    all-reduce. (That of `all_gather` itself gathers the sizes again.)
+    """
+
+    @tf.custom_gradient
+    def gather(points):
+        def gradient(upstream):
+            total = context.all_reduce("SUM", tf.cast(upstream, _tensors.accumulator(dtype)))
+            return tf.cast(total[first : first + tf.shape(points, tf.int64)[0]], dtype)
+
+        dtype = points.dtype
+        if dtype != tf.bfloat16:
+            return _all_gather(context, points), gradient
+        # Collectives do not take bfloat16; a gather but moves bits, which float16 has as many of.
+        bits = _all_gather(context, tf.bitcast(points, tf.float16))
+        return tf.bitcast(bits, tf.bfloat16), gradient
+
+    return gather(points)
+
+
+def _share(context, outputs, reduction):
+    """What the local anchors contribute to the reduction over all replicas.
+
+    Of a mean, the op puts out last what it divided by; the global mean divides by the sum of
+    that over all replicas.
+    """
+    loss, counted = outputs[0], tf.stop_gradient(outputs[-1])
+    if reduction in ("none", "sum"):
+        return loss
+    total = context.all_reduce("SUM", counted)
+    return loss * tf.cast(tf.math.divide_no_nan(counted, total), loss.dtype)
