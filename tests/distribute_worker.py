@@ -33,7 +33,9 @@ def check(name, sizes, options, dtype=tf.float64, tolerance=1e-10):
     own = own_rows(sizes)
 
     def loss(module, shared, x, labels, weights):
-        value = getattr(module, name)(x @ shared, labels, sample_weight=weights, **options)
+        embeddings = x @ shared
+        others = tf.sin(2 * embeddings) if name == "info_nce_loss" else labels
+        value = getattr(module, name)(embeddings, others, sample_weight=weights, **options)
         return tf.reduce_sum(value)
 
     @tf.function
@@ -72,6 +74,7 @@ def check_many_steps():
             module.batch_triplet_loss(x, labels, mining="all"),
             module.batch_contrastive_loss(x, labels, reduction="balanced_mean"),
             module.batch_triplet_loss(2 * x, labels, reduction="sum"),
+            module.info_nce_loss(x, 2 * x),
         ]
 
     @tf.function
@@ -138,6 +141,8 @@ if __name__ == "__main__":
     check("batch_triplet_loss", (9, 15), {"mining": "all", "reduction": "mean_nonzero"})
     check("batch_contrastive_loss", (13, 0), {})
     check("batch_contrastive_loss", (9, 15), {"reduction": "none"})
+    check("nt_xent_loss", (9, 15), {})
+    check("info_nce_loss", (9, 15), {"symmetric": True})
     check("batch_triplet_loss", (9, 15), {}, tf.bfloat16, 3e-2)
     check_many_steps()
     check_fit()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -97,3 +98,23 @@ def test_mirrored(replicas):
         timeout=TIMEOUT,
     )
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+
+
+# Mining "all" is continuous in the distances; "semi_hard" chooses negatives, and once rounding
+# has chosen another, two curves drift apart (in the demo's epochs 3 to 8, to 2e-3).
+@pytest.mark.parametrize("mode", [["--jit"], ["--workers", "2"]], ids=["jit", "workers"])
+def test_demo_learns_alike(mode):
+    command = [sys.executable, str(HERE.parent / "examples" / "train_digits.py"), *mode]
+    command += ["--only-train", "--mining", "all", "--epochs", "6"]
+    demo = subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        output, errors = demo.communicate(timeout=TIMEOUT)
+    finally:
+        demo.terminate()  # which ends its workers
+    assert demo.returncode == 0, output[-4000:] + errors[-8000:]
+    loss, recall = re.search(r"largest difference: loss (\S+) .*recall@1 (\S+)", output).groups()
+    assert float(loss) < 1e-4 and float(recall) < 5e-3, output
+    recalls = re.search(r"recall@1: (\S+)% before, (\S+)% after", output).groups()
+    assert float(recalls[1]) > float(recalls[0]) + 10, output

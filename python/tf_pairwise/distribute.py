@@ -423,8 +423,9 @@ def _queries_and_keys(queries, keys):
 def _first_row(context, rows):
     """The number of rows on the replicas before this one."""
     replica = context.replica_id_in_sync_group
-    own = tf.one_hot(replica, context.num_replicas_in_sync, tf.shape(rows, tf.int64)[0], 0)
-    return tf.reduce_sum(context.all_reduce("SUM", own)[:replica])
+    own = tf.one_hot(replica, context.num_replicas_in_sync, dtype=tf.int64)
+    counts = context.all_reduce("SUM", own * tf.shape(rows, tf.int64)[0])
+    return tf.reduce_sum(counts[:replica])
 
 
 def _all_gather(context, rows):
