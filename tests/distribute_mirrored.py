@@ -292,3 +292,40 @@ def test_fit():
     if REPLICAS == 2:
         assert_close(history, expected_history, 1e-9)
         assert_close(evaluated, expected_evaluated, 1e-9)
+
+
+LOSSES = {
+    "BatchContrastiveLoss": {},
+    "BatchTripletLoss": {"mining": "all"},
+    "SupervisedContrastiveLoss": {},
+    "NTXentLoss": {},
+    "InfoNCELoss": {"symmetric": True},
+    "SigmoidContrastiveLoss": {"scale": 3.0, "bias": -1.0},
+}
+
+
+@pytest.mark.parametrize(
+    "reduction", ["mean", "sum", "sum_over_batch_size", "mean_with_sample_weight"]
+)
+@pytest.mark.parametrize("name", LOSSES)
+def test_keras_losses(name, reduction):
+    """`global_batch=True`: the shares add up to the loss of the whole batch."""
+    if REPLICAS > 2 and reduction != "mean":
+        pytest.skip("seen with two")
+    x, labels = inputs.batch(sum(SIZES[1]), 6, 4, dtype=np.float64)
+    weights = inputs.weights(len(x), dtype=np.float64)
+
+    def loss(shared, x, labels, weights, **options):
+        of_batch = getattr(tpw.keras.losses, name)(**LOSSES[name], reduction=reduction, **options)
+        y_pred = x @ shared
+        if name in ("InfoNCELoss", "SigmoidContrastiveLoss"):
+            y_pred = tf.stack([y_pred, tf.sin(2.0 * y_pred)], axis=1)
+        return of_batch(labels, y_pred, sample_weight=weights)
+
+    shared = inputs.points(6, 5, scale=0.4, dtype=np.float64)
+    made = global_value_and_gradients(
+        functools.partial(loss, global_batch=True), SIZES[1], shared, x, labels, weights
+    )
+    expected = whole_value_and_gradients(loss, shared, x, labels, weights)
+    for a, b in zip(made, expected, strict=True):
+        assert_close(a, b, 1e-10)
