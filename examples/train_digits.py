@@ -125,7 +125,7 @@ def make_model(batch_triplet_loss, mining, jit=False, strategy=None):
     with strategy.scope() if strategy else contextlib.nullcontext():
         model.build([None, 64])
         optimizer = keras.optimizers.AdamW(2e-3, weight_decay=1e-2)
-        model.compile(optimizer, loss, jit_compile=False if strategy else jit or "auto")
+        model.compile(optimizer, loss, jit_compile=jit and strategy is None)
     return model
 
 
