@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-TIMEOUT = 420  # seconds; each takes about 30 where nothing else runs
+TIMEOUT = 420  # seconds; each takes 10 to 45 where the cores are shared
 
 
 def environment(**more):

@@ -31,12 +31,17 @@ Keras hands on a scalar loss as it is, and sums the gradients: training is that 
 the whole batch. What it shows as `loss` is the share times the number of replicas, averaged over
 the replicas: the global loss, where local batches have the same size. (Where not, it averages each
 replica's steps by their local sizes, and the number shown is off accordingly; gradients are not.)
+Keras 3 itself cannot `fit` under MultiWorkerMirroredStrategy (keras-team/keras issue 20585) but for
+a model that is made outside of the strategy's scope, has its variables made inside (`build`,
+`compile`), is fitted inside, and overrides `compute_metrics` to give each metric a first dimension;
+`examples/train_digits.py` does that for `--workers`.
 
 **What it costs** per replica, with N rows of D numbers on all replicas, n of them here: time
 O(n N D), memory O(N D): the gathered rows, and their gradient. Nothing of N x N, nor of n x N.
 Each call gathers the rows (N D numbers of the embeddings' type; halves travel as halves) and,
-where there are labels, N int64 pairs; a mean sums one number; and the gradient sums N D numbers
-(in float32 for halves) over the replicas.
+where there are labels, N int64 pairs, else the replicas' sizes; a mean sums one number; and the
+gradient sums N D numbers (in float32 for halves) over the replicas. `info_nce_loss` with
+`symmetric` has 2 D in place of D.
 """
 
 import tensorflow as tf
