@@ -1252,7 +1252,7 @@ def test_retrieval_metrics_of_masked_rows():
 
 def test_metric_errors():
     for make, error, message in (
-        (lambda: metrics.RecallAtK(0), ValueError, "k: got 0, expected an integer, 1 or more"),
+        (lambda: metrics.RecallAtK(0), ValueError, "k: got 0, expected 1 or more"),
         (lambda: metrics.RecallAtK(1.0), TypeError, "k: got 1.0, expected a Python integer"),
         (lambda: metrics.RecallAtK(metric="l2"), ValueError, "metric: got 'l2'"),
         (lambda: metrics.MeanAveragePrecisionAtR(capacity=0), ValueError, "capacity: got 0"),

@@ -54,6 +54,16 @@ def number(name, value, least=-math.inf, above=-math.inf):
     return number
 
 
+def integer(name, value, least=-math.inf, below=math.inf):
+    """`value` as an int: a Python integer, `least` or more, and less than `below`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}: got {value!r}, expected a Python integer")
+    if not least <= value < below:
+        bound = f" and less than {below}" if math.isfinite(below) else ""
+        raise ValueError(f"{name}: got {value!r}, expected {least} or more{bound}")
+    return int(value)
+
+
 def references(ref_embeddings, ref_labels, self_offset):
     """Whether there are references; they come with their labels or not at all."""
     if (ref_embeddings is None) != (ref_labels is None):

@@ -13,7 +13,6 @@ read as it comes: of that only a window of rows is held.
 import collections.abc
 import itertools
 import math
-import numbers
 
 import numpy as np
 import tensorflow as tf
@@ -111,8 +110,8 @@ def balanced_batches(
       [ 0 10 20 30] [0 0 1 1]
       [40 50 60 70] [2 2 3 3]
     """
-    classes_per_batch = _integer("classes_per_batch", classes_per_batch, least=1)
-    samples_per_class = _integer("samples_per_class", samples_per_class, least=1)
+    classes_per_batch = _arguments.integer("classes_per_batch", classes_per_batch, least=1)
+    samples_per_class = _arguments.integer("samples_per_class", samples_per_class, least=1)
     if small_classes is not None:
         _arguments.one_of("small_classes", small_classes, SMALL_CLASSES)
     order = _Order(shuffle, seed, num_shards, shard_index, batches_per_epoch)
@@ -210,11 +209,11 @@ def pairs(
       ...     print(x.numpy().tolist(), y.numpy())
       [[1, 2], [40, 2], [2, 1], [30, 1]] [0 1 0 1]
     """
-    batch_size = _integer("batch_size", batch_size, least=1)
+    batch_size = _arguments.integer("batch_size", batch_size, least=1)
     positive_fraction = _arguments.number("positive_fraction", positive_fraction, least=0)
     if positive_fraction > 1:
         raise ValueError(f"positive_fraction: got {positive_fraction}, expected 1 or less")
-    if _integer("similar_label", similar_label, least=0) > 1:
+    if _arguments.integer("similar_label", similar_label, least=0) > 1:
         raise ValueError(f"similar_label: got {similar_label}, expected 0 or 1")
     order = _Order(shuffle, seed, num_shards, shard_index, batches_per_epoch)
 
@@ -314,7 +313,7 @@ def triplets(
       [[1, 2, 30], [2, 1, 40]] [0 0]
       [[30, 40, 1], [40, 30, 2]] [1 1]
     """
-    batch_size = _integer("batch_size", batch_size, least=1)
+    batch_size = _arguments.integer("batch_size", batch_size, least=1)
     order = _Order(shuffle, seed, num_shards, shard_index, batches_per_epoch)
     if isinstance(data, tf.data.Dataset):
 
@@ -352,28 +351,20 @@ def triplets(
 # ---- arguments ----
 
 
-def _integer(name, value, least):
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name}: got {value!r}, expected a Python integer")
-    if value < least:
-        raise ValueError(f"{name}: got {value!r}, expected {least} or more")
-    return int(value)
-
-
 class _Order:
     """The arguments that say which epochs there are, and which part of them is this worker's."""
 
     def __init__(self, shuffle, seed, num_shards, shard_index, batches_per_epoch):
         if not isinstance(shuffle, bool):
             raise TypeError(f"shuffle: got {shuffle!r}, expected True or False")
-        self.num_shards = _integer("num_shards", num_shards, least=1)
-        self.shard_index = _integer("shard_index", shard_index, least=0)
+        self.num_shards = _arguments.integer("num_shards", num_shards, least=1)
+        self.shard_index = _arguments.integer("shard_index", shard_index, least=0)
         if self.shard_index >= self.num_shards:
             raise ValueError(
                 f"shard_index: got {shard_index} with num_shards {num_shards}, expected less"
             )
         if batches_per_epoch is not None:
-            batches_per_epoch = _integer("batches_per_epoch", batches_per_epoch, least=1)
+            batches_per_epoch = _arguments.integer("batches_per_epoch", batches_per_epoch, least=1)
             if batches_per_epoch % self.num_shards:
                 raise ValueError(
                     f"batches_per_epoch: got {batches_per_epoch} with num_shards {num_shards}, "
@@ -382,7 +373,7 @@ class _Order:
         self.batches_per_epoch = batches_per_epoch
         self.shuffle = shuffle
         if seed is not None:
-            self.seed = _integer("seed", seed, least=-math.inf)
+            self.seed = _arguments.integer("seed", seed)
         elif shuffle and self.num_shards > 1:
             raise ValueError(
                 f"seed: got None with num_shards {num_shards}, expected an integer that all "
@@ -787,7 +778,7 @@ def _streamed(data, labels, buffer, draw, order, shape, label_dtype, wanted):
     the labels of the rows that leave; or None if it finds no batch there.
     """
     x_spec, y_spec = _element_spec(data, labels)
-    buffer = 10 * shape[0] if buffer is None else _integer("buffer", buffer, least=1)
+    buffer = 10 * shape[0] if buffer is None else _arguments.integer("buffer", buffer, least=1)
     if buffer < shape[0]:
         raise ValueError(f"buffer: got {buffer}, expected {shape[0]} or more, the rows of a batch")
     options = tf.data.Options()

@@ -1,10 +1,8 @@
 """A cross-batch memory: the embeddings of earlier batches, as more positives and negatives."""
 
-import numbers
-
 import tensorflow as tf
 
-from tf_pairwise import _tensors
+from tf_pairwise import _arguments, _tensors
 from tf_pairwise.keras import _inputs
 from tf_pairwise.keras._rows import Rows
 
@@ -50,9 +48,11 @@ class CrossBatchMemory:
     """
 
     def __init__(self, size, warmup=0, dimensions=None, dtype=None):
-        self.size = _integer("size", size, 1)
-        self.warmup = _integer("warmup", warmup, 0)
-        self.dimensions = None if dimensions is None else _integer("dimensions", dimensions, 1)
+        self.size = _arguments.integer("size", size, least=1)
+        self.warmup = _arguments.integer("warmup", warmup, least=0)
+        self.dimensions = (
+            None if dimensions is None else _arguments.integer("dimensions", dimensions, least=1)
+        )
         self.dtype = None if dtype is None else tf.as_dtype(dtype).name
         if dtype is not None and tf.as_dtype(dtype) not in _tensors.DTYPES:
             raise TypeError(
@@ -152,11 +152,3 @@ class CrossBatchMemory:
             raise RuntimeError(
                 f"CrossBatchMemory: used under {what}, expected one replica without XLA"
             )
-
-
-def _integer(name, value, least):
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name}: got {value!r}, expected a Python integer")
-    if value < least:
-        raise ValueError(f"{name}: got {value!r}, expected {least} or more")
-    return int(value)

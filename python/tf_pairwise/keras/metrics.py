@@ -1,7 +1,6 @@
 """Keras metrics of retrieval and ranking, on `nearest_neighbors` and `list_ranking_loss`."""
 
 import math
-import numbers
 
 import keras
 import tensorflow as tf
@@ -372,8 +371,4 @@ def _nan(shape, dtype=None):
 
 
 def _integer(name, value):
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name}: got {value!r}, expected a Python integer")
-    if not 1 <= value < 2**31 - 1:
-        raise ValueError(f"{name}: got {value!r}, expected an integer, 1 or more")
-    return int(value)
+    return _arguments.integer(name, value, least=1, below=2**31 - 1)
