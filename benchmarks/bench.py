@@ -372,16 +372,17 @@ def _markdown(report: dict[str, Any]) -> str:
 
 
 def _inside_markdown(report: dict[str, Any]) -> str:
-    lines = [
-        "| inside a program of XLA | fused, under tf.function | fused, in XLA | reference, in XLA "
-        "(b) | (b) / fused in XLA | peak memory: fused in XLA / (b) | target |",
-        "|---|--:|--:|--:|--:|--:|---|",
-    ]
+    memory = any("memory_mb" in case["variants"]["fused"] for case in report["cases"])
+    heads = ["inside a program of XLA", "fused, under tf.function", "fused, in XLA"]
+    heads += ["reference, in XLA (b)", "(b) / fused in XLA"]
+    heads += ["peak memory: fused in XLA / (b)"] * memory
+    lines = [f"| {' | '.join([*heads, 'target'])} |", f"|---{'|--:' * (len(heads) - 1)}|---|"]
     for case in report["cases"]:
         *cells, inside, xla, verdicts = _inside_row(case)
         if case["measured"] == "value":
             cells[0] += ", value"
-        lines.append(f"| {' | '.join([*cells, f'{inside} / {xla} MB', verdicts])} |")
+        cells += [f"{inside} / {xla} MB"] * memory
+        lines.append(f"| {' | '.join([*cells, verdicts])} |")
     return "\n".join([*lines, "", *(f"- {line}" for line in _head(report["machine"], False))])
 
 
