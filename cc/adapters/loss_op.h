@@ -20,8 +20,7 @@
 //     using Problem = ...;  // sizes and options: dtype, metric, reduction ...
 //     using Arrays = ...;   // pointers: weights, loss, gradients ...
 //     // Which inputs have gradients, how many the loss op has, and which is
-//     // sample_weight; kNoWeight for a loss that is always a scalar, and has
-//     // neither weights nor a reduction.
+//     // sample_weight.
 //     static constexpr int kPoints[] = ...;
 //     static constexpr int kInputs = ...;
 //     static constexpr int kWeight = ...;
@@ -70,13 +69,8 @@ namespace tf_pairwise {
 #define TF_PAIRWISE_LOSS_ATTRS \
   TF_PAIRWISE_LOSS_ATTRS_OF(TF_PAIRWISE_ATTR_REDUCTION)
 
-constexpr int kNoWeight = -1;
-
 template <typename Family>
 constexpr int kGradients = std::size(Family::kPoints);
-
-template <typename Family>
-constexpr bool kWeighted = Family::kWeight != kNoWeight;
 
 // Whether the loss op says what it counted.
 template <typename Arrays, typename = void>
@@ -88,13 +82,9 @@ constexpr bool
 template <typename Family>
 constexpr bool kCounts = kHasCounted<typename Family::Arrays>;
 
-template <typename Family>
-bool IsReduced(const typename Family::Problem& problem) {
-  if constexpr (kWeighted<Family>) {
-    return problem.reduction != Reduction::kNone;
-  } else {
-    return true;
-  }
+template <typename Problem>
+bool IsReduced(const Problem& problem) {
+  return problem.reduction != Reduction::kNone;
 }
 
 // The shape of the loss, and of the gradient that comes in for it.
@@ -112,24 +102,12 @@ absl::Status ReadMargin(Context* context, const char* attribute, double* margin,
   return ToAbsl(ParseMargin(attribute, text.c_str(), margin, soft));
 }
 
-template <typename Family, typename Context>
-absl::Status ReadReduction(Context* context,
-                           typename Family::Problem* problem) {
-  if constexpr (kWeighted<Family>) {
-    return ReadName(context, "reduction", ParseReduction, &problem->reduction);
-  } else {
-    return absl::OkStatus();
-  }
-}
-
-template <typename Family, typename Context>
-absl::Status ReadWeighted(Context* context, bool* weighted) {
-  *weighted = false;
-  if constexpr (kWeighted<Family>) {
-    return context->GetAttr("weighted", weighted);
-  } else {
-    return absl::OkStatus();
-  }
+// The reduction, and whether there are weights.
+template <typename Context, typename Problem>
+absl::Status ReadReduction(Context* context, Problem* problem, bool* weighted) {
+  TF_PAIRWISE_TF_RETURN_IF_ERROR(
+      ReadName(context, "reduction", ParseReduction, &problem->reduction));
+  return context->GetAttr("weighted", weighted);
 }
 
 // The name of the weights and their shape. A family whose weights are others
@@ -162,8 +140,7 @@ absl::Status ReadLoss(Context* context, typename Family::Problem* problem,
     return absl::InvalidArgumentError(
         "Acc: expected double where T is double, else float");
   }
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(ReadReduction<Family>(context, problem));
-  return ReadWeighted<Family>(context, weighted);
+  return ReadReduction(context, problem, weighted);
 }
 
 // Matches the shapes of a loss's inputs, sample_weight included.
@@ -184,9 +161,7 @@ absl::Status BindLoss(const Call& call, bool weighted, ShapeMatcher* match,
   TF_PAIRWISE_TF_RETURN_IF_ERROR(
       ToAbsl(MatchLoss<Family>(*problem, weighted, InputsOf(call), match)));
   Family::Bind(call, *match, problem, arrays);
-  if constexpr (kWeighted<Family>) {
-    if (weighted) arrays->weights = call.input(Family::kWeight);
-  }
+  if (weighted) arrays->weights = call.input(Family::kWeight);
   return ToAbsl(Check(*problem));
 }
 
@@ -209,7 +184,7 @@ class LossOp {
         ReadLoss<Family>(context, &problem_, &weighted_));
     TF_PAIRWISE_TF_RETURN_IF_ERROR(
         context->GetAttr("with_gradient", &with_gradient_));
-    if (with_gradient_ && !IsReduced<Family>(problem_)) {
+    if (with_gradient_ && !IsReduced(problem_)) {
       return absl::InvalidArgumentError(
           "with_gradient: got true, expected false where reduction is none");
     }
@@ -323,9 +298,9 @@ class LossGradOp {
                          Arrays arrays) const {
     // Without a reduction, upstream is one more weight.
     double scale = 1.0;
-    if (IsReduced<Family>(problem)) {
+    if (IsReduced(problem)) {
       scale = Upstream(call);
-    } else if constexpr (kWeighted<Family>) {
+    } else {
       const int64_t n = call.shape(kUpstream).elements();
       void* weights = nullptr;
       TF_PAIRWISE_TF_RETURN_IF_ERROR(
@@ -377,9 +352,8 @@ template <typename Family>
 absl::Status MatchLossShapes(InferenceContext* context, ShapeMatcher* match,
                              typename Family::Problem* problem) {
   TF_PAIRWISE_TF_RETURN_IF_ERROR(Family::ReadAttributes(context, problem));
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(ReadReduction<Family>(context, problem));
-  bool weighted;
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(ReadWeighted<Family>(context, &weighted));
+  bool weighted = false;
+  TF_PAIRWISE_TF_RETURN_IF_ERROR(ReadReduction(context, problem, &weighted));
   return ToAbsl(
       MatchLoss<Family>(*problem, weighted, InferenceInputs{context}, match));
 }
