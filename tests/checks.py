@@ -1,5 +1,9 @@
 """How the tests run a function, differentiate it and compare what it gives."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import tensorflow as tf
 
@@ -65,3 +69,17 @@ def assert_gradients(function, args, tolerance=1e-6):
     made, seen = tf.test.compute_gradient(function, args, delta=1e-5)
     for i, (a, b) in enumerate(zip(made, seen, strict=True)):
         np.testing.assert_allclose(a, b, tolerance, tolerance, err_msg=f"argument {i}")
+
+
+def in_a_new_process(code, *arguments):
+    """Runs Python code that may import the tests; what came of it, the output as text."""
+    top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    path = os.pathsep.join([top, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )

@@ -1,9 +1,6 @@
 """Models that hold the ops, saved here and loaded in another process."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,6 +8,7 @@ import tensorflow as tf
 
 import tf_pairwise as tpw
 from tests import calls
+from tests.checks import in_a_new_process
 from tf_pairwise import _library
 
 
@@ -67,19 +65,6 @@ def saved(tmp_path_factory):
     model = Model()
     tf.saved_model.save(model, folder)
     return folder, model
-
-
-def in_a_new_process(code, *arguments):
-    top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    path = os.pathsep.join([top, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
 
 
 LOAD = """

@@ -1,9 +1,6 @@
 """Under jit_compile=True: the same kernels, the same bits, and clear errors where XLA cannot."""
 
-import os
 import re
-import subprocess
-import sys
 import threading
 
 import numpy as np
@@ -13,6 +10,7 @@ from tensorflow.python.framework import kernels
 
 import tf_pairwise as tpw
 from tests import calls, inputs
+from tests.checks import in_a_new_process
 from tf_pairwise import _library, _tensors
 
 pytestmark = pytest.mark.skipif(
@@ -307,20 +305,9 @@ print(digest.hexdigest())
 
 def test_any_number_of_threads():
     """With one thread the caller works alone."""
-    top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([top, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
-    }
-    digests = {
-        subprocess.run(
-            [sys.executable, "-c", THREADS, str(threads)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=300,
-        ).stdout
-        for threads in (1, 2, 5)
-    }
+    digests = set()
+    for threads in (1, 2, 5):
+        done = in_a_new_process(THREADS, str(threads))
+        assert done.returncode == 0, done.stderr
+        digests.add(done.stdout)
     assert len(digests) == 1
