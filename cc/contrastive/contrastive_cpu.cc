@@ -851,24 +851,13 @@ int64_t OwnColumn(const SoftmaxLoss& problem, int64_t i) {
   return problem.self_offset < 0 ? -1 : i + problem.self_offset;
 }
 
-// The keys of a row's label, its own among them.
-template <typename T>
-const int32_t* MembersOf(const Classes<LaneOf<T>>& classes, int64_t i,
-                         int64_t* count) {
-  const LaneOf<T> own = classes.of_anchor[i];
-  *count = 0;
-  if (own == Classes<LaneOf<T>>::kNone) return nullptr;
-  *count = classes.begin[own + 1] - classes.begin[own];
-  return classes.members + classes.begin[own];
-}
-
 // What a row counts for in the mean, but for its weight.
 template <typename T>
 double CountOf(const SoftmaxLoss& problem, const Classes<LaneOf<T>>& classes,
                int64_t i) {
   if (!IsLabelled(problem)) return 1;
   int64_t positives;
-  MembersOf<T>(classes, i, &positives);
+  classes.MembersOf(i, &positives);
   const int64_t own = OwnColumn(problem, i);
   if (own >= 0 && classes.of_ref[own] == classes.of_anchor[i]) --positives;
   if (problem.kind == SoftmaxKind::kNtXent) {
@@ -965,7 +954,7 @@ void RunSoftmax(const SoftmaxLoss& problem, const SoftmaxArrays& arrays,
           row.own = OwnColumn(problem, i);
           if (labelled) {
             row.own_class = plan.classes.of_anchor[i];
-            row.positives = MembersOf<T>(plan.classes, i, &row.positives_count);
+            row.positives = plan.classes.MembersOf(i, &row.positives_count);
           }
           result = RunRow(row);
         }

@@ -82,6 +82,14 @@ struct Classes {
       of_anchor[i] = found ? static_cast<Lane>(low) : kNone;
     }
   }
+
+  // The references of anchor i's label, the anchor itself among them where it
+  // is one.
+  const int32_t* MembersOf(int64_t i, int64_t* size) const {
+    const Lane own = of_anchor[i];
+    *size = own == kNone ? 0 : begin[own + 1] - begin[own];
+    return own == kNone ? nullptr : members + begin[own];
+  }
 };
 
 }  // namespace tf_pairwise

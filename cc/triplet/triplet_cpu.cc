@@ -961,20 +961,6 @@ void PreparePlan(BatchPlan<T>& plan, const BatchTripletLoss& problem,
                      problem.self);
 }
 
-// The members of anchor i's class.
-template <typename T>
-const int32_t* PositivesOf(const BatchPlan<T>& plan, int64_t i,
-                           int64_t* count) {
-  const int64_t own = plan.classes.of_anchor[i];
-  if (own < 0) {
-    *count = 0;
-    return nullptr;
-  }
-  const int32_t* begin = plan.classes.begin + own;
-  *count = begin[1] - begin[0];
-  return plan.classes.members + begin[0];
-}
-
 // Hard mining's gradient: each anchor has two pairs, each reference the pairs
 // that point at it, in the anchors' order.
 template <typename T>
@@ -1096,7 +1082,7 @@ void RunBatch(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
     for (int64_t i = 0; i < n; ++i) {
       AnchorResult result;
       int64_t members;
-      PositivesOf(plan, i, &members);
+      plan.classes.MembersOf(i, &members);
       if (members > 1 && members < n) {
         const TripletTerm term = MakeTripletTerm(
             plan.farthest[i], plan.nearest[i], problem.margin, problem.soft);
@@ -1128,7 +1114,7 @@ void RunBatch(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
           anchor.self = SelfOf(problem, i);
           anchor.own_class = plan.classes.of_anchor[i];
           anchor.of_ref = plan.classes.of_ref;
-          anchor.positives = PositivesOf(plan, i, &anchor.positives_count);
+          anchor.positives = plan.classes.MembersOf(i, &anchor.positives_count);
           take_result(i, RunRow(anchor),
                       [&](int32_t j) { return distances[j]; });
           if (!dense) return;
@@ -1183,7 +1169,7 @@ template <typename T, typename Take>
 void ForEachTriplet(const BatchTripletLoss& problem, const BatchPlan<T>& plan,
                     int64_t i, const T* distances, const Take& take) {
   int64_t count;
-  const int32_t* positives = PositivesOf(plan, i, &count);
+  const int32_t* positives = plan.classes.MembersOf(i, &count);
   const int64_t self = SelfOf(problem, i), m = problem.m;
   const auto own = plan.classes.of_anchor[i];
   const auto negative = [&](int64_t j) {
