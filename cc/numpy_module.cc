@@ -22,6 +22,7 @@
 #include "neighbors/neighbors.h"
 #include "ranking/ranking.h"
 #include "simd/dispatch.h"
+#include "softmax/softmax.h"
 #include "triplet/triplet.h"
 
 // The kernels on NumPy arrays, without TensorFlow: the module behind

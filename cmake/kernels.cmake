@@ -1,8 +1,8 @@
 # libtf_pairwise_kernels.so. Its include path is cc/ and Highway's folder and
 # nothing else, so that a kernel that includes TensorFlow, XLA or Python does not
 # compile. No -march: simd/ picks the instruction set at run time.
-file(GLOB kernel_sources CONFIGURE_DEPENDS cc/core/*.cc cc/simd/*.cc cc/*/*_cpu.cc)
-list(FILTER kernel_sources EXCLUDE REGEX "_test\\.cc$")
+file(GLOB kernel_sources CONFIGURE_DEPENDS cc/*/*.cc)
+list(FILTER kernel_sources EXCLUDE REGEX "(_test|_op|_xla)\\.cc$|/adapters/")
 
 add_library(kernel_objects OBJECT ${kernel_sources})
 target_include_directories(kernel_objects PUBLIC ${PROJECT_SOURCE_DIR}/cc)

@@ -7,14 +7,17 @@
 #include "core/classes.h"
 #include "core/reduce.h"
 #include "core/scratch.h"
+#include "softmax/softmax.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "contrastive/contrastive_cpu.cc"
 #include "simd/targets.h"
 // After targets.h, so that they are seen once per target.
-#include "simd/direct-inl.h"
+#include "metric/direct-inl.h"
 #include "simd/dispatch.h"
-#include "simd/driver.h"
+#include "tile/explicit_walk.h"
+#include "tile/row_walk.h"
+#include "tile/tile_walk.h"
 
 #ifndef TF_PAIRWISE_CONTRASTIVE_CPU_ONCE_
 #define TF_PAIRWISE_CONTRASTIVE_CPU_ONCE_
@@ -123,7 +126,7 @@ PairSums TileOf(const ContrastiveTile<T>& tile) {
       hn::Set(tag, static_cast<T>(tile.problem->positive_margin));
   const VecT<T> similar_scale = hn::Set(tag, tile.similar_scale);
   const VecT<T> dissimilar_scale = hn::Set(tag, -tile.dissimilar_scale);
-  const VecT<T> tiny = hn::Set(tag, TinyDistance<T>());
+  const VecT<T> tiny = TinyDistance(zero);
   const VecT<T> half = hn::Set(tag, static_cast<T>(0.5));
   const bool weighted = tile.row_weights != nullptr;
   // Lane sums of a few rows in T, then in double.
@@ -509,7 +512,7 @@ SoftmaxResult SigmoidRow(const SoftmaxRow<T>& row) {
   ForEachLogit(row, row.scale, row.bias,
                [&](int64_t k, int64_t some, VecT<T> u, VecT<T> s) HWY_ATTR {
                  VecT<T> softplus, sigmoid;
-                 SoftplusAndSigmoid(tag, u, softplus, sigmoid);
+                 SoftplusAndSigmoid(u, softplus, sigmoid);
                  AddToDouble(tag, softplus, loss);
                  AddToDouble(tag, sigmoid, slopes);
                  AddProductToDouble(tag, sigmoid, s, slopes_s);
@@ -572,7 +575,7 @@ LossSums ExplicitBlock(const ContrastiveLoss& problem,
     for (int64_t i = begin; i < end; ++i) {
       const S* a = static_cast<const S*>(arrays.x1) + i * d;
       const S* b = static_cast<const S*>(arrays.x2) + i * d;
-      const Pair pair = MakePair(metric, a, b, d, with_gradient);
+      const DirectPair pair = MakePair(metric, a, b, d, with_gradient);
       // A similar pair has no hinge: D^2 counts below zero too.
       const double distance = pair.distance;
       const ContrastiveTerm term =
@@ -596,7 +599,7 @@ LossSums ExplicitBlock(const ContrastiveLoss& problem,
         continue;
       }
       StoreSlope(metric, pair, w, a, b, d, a_grad);
-      StoreSlope(metric, Swapped(pair), w, b, a, d, b_grad);
+      StoreSlope(metric, Exchanged(pair), w, b, a, d, b_grad);
     }
   });
   return sums;
@@ -660,7 +663,7 @@ Status CheckRows(const char* name, int64_t n, int64_t d) {
 
 template <typename T>
 struct BatchPlan {
-  TileDriver<T> driver;
+  TileWalk<T> driver;
   Classes<LaneOf<T>> classes;
   PairSums* tiles;      // per tile
   double* anchor_sums;  // [n], kNone
@@ -669,13 +672,15 @@ struct BatchPlan {
 
   BatchPlan(const BatchContrastiveLoss& problem, bool gradient,
             Scratch& scratch, int workers) {
-    driver.LayOut(scratch, problem.dtype, problem.metric, problem.n, problem.m,
-                  problem.d, problem.self, gradient, workers);
+    driver.LayOut(scratch,
+                  {problem.dtype, problem.metric, problem.metric, problem.n,
+                   problem.m, problem.d, problem.self},
+                  {gradient}, workers);
     classes.LayOut(scratch, problem.n, problem.m, problem.self);
     tiles = scratch.Take<PairSums>(driver.tile_count());
     const bool per_anchor = problem.reduction == Reduction::kNone;
     anchor_sums = per_anchor ? scratch.Take<double>(problem.n) : nullptr;
-    buffer_size = driver.block + 64;
+    buffer_size = driver.tile_columns() + 64;
     buffers = per_anchor ? scratch.Take<T>(workers * buffer_size) : nullptr;
   }
 };
@@ -686,43 +691,44 @@ PairSums RunTiles(BatchPlan<T>& plan, const BatchContrastiveLoss& problem,
                   const BatchContrastiveArrays& arrays, bool with_gradient,
                   double similar_scale, double dissimilar_scale,
                   const ParallelFor& parallel) {
-  TileDriver<T>& driver = plan.driver;
-  driver.with_sums = with_gradient;
+  TileWalk<T>& driver = plan.driver;
   for (int64_t t = 0; t < driver.tile_count(); ++t) plan.tiles[t] = PairSums();
   if (plan.anchor_sums != nullptr) {
     for (int64_t i = 0; i < problem.n; ++i) plan.anchor_sums[i] = 0;
   }
   const T* weights = static_cast<const T*>(arrays.weights);
   const int64_t diagonal = problem.self ? 0 : problem.self_offset;
-  driver.Run(
-      diagonal, parallel,
-      [&](const typename TileDriver<T>::Tile& at, int worker) {
-        ContrastiveTile<T> tile = {};
-        tile.problem = &problem;
-        tile.rows = at.rows;
-        tile.columns = at.columns;
-        tile.distances = at.distances;
-        tile.stride = at.stride;
-        tile.row_classes = plan.classes.of_anchor + at.row;
-        tile.column_classes = plan.classes.of_ref + at.column;
-        tile.row_weights = weights == nullptr ? nullptr : weights + at.row;
-        tile.column_weights =
-            weights == nullptr || !problem.self ? nullptr : weights + at.column;
-        tile.both_orders = problem.self;
-        tile.diagonal = at.diagonal;
-        // Without a self pair, far outside of every tile.
-        tile.self =
-            diagonal >= 0 ? at.row + diagonal - at.column : -(int64_t{1} << 40);
-        tile.with_gradient = with_gradient;
-        tile.similar_scale = static_cast<T>(similar_scale);
-        tile.dissimilar_scale = static_cast<T>(dissimilar_scale);
-        if (plan.anchor_sums != nullptr) {
-          tile.row_sums = plan.anchor_sums + at.row;
-          tile.column_sums = plan.anchor_sums + at.column;
-          tile.column_buffer = plan.buffers + worker * plan.buffer_size;
-        }
-        plan.tiles[at.number] = RunTile(tile);
-      });
+  driver.Run(diagonal, with_gradient, parallel,
+             [&](const typename TileWalk<T>::Tile& at, int worker) {
+               ContrastiveTile<T> tile = {};
+               tile.problem = &problem;
+               tile.rows = at.block.rows;
+               tile.columns = at.block.columns;
+               tile.distances = at.tile.data;
+               tile.stride = at.tile.stride;
+               tile.row_classes = plan.classes.of_anchor + at.block.row;
+               tile.column_classes = plan.classes.of_ref + at.block.column;
+               tile.row_weights =
+                   weights == nullptr ? nullptr : weights + at.block.row;
+               tile.column_weights = weights == nullptr || !problem.self
+                                         ? nullptr
+                                         : weights + at.block.column;
+               tile.both_orders = problem.self;
+               tile.diagonal = at.diagonal;
+               // Without a self pair, far outside of every tile.
+               tile.self = diagonal >= 0
+                               ? at.block.row + diagonal - at.block.column
+                               : -(int64_t{1} << 40);
+               tile.with_gradient = with_gradient;
+               tile.similar_scale = static_cast<T>(similar_scale);
+               tile.dissimilar_scale = static_cast<T>(dissimilar_scale);
+               if (plan.anchor_sums != nullptr) {
+                 tile.row_sums = plan.anchor_sums + at.block.row;
+                 tile.column_sums = plan.anchor_sums + at.block.column;
+                 tile.column_buffer = plan.buffers + worker * plan.buffer_size;
+               }
+               plan.tiles[at.number] = RunTile(tile);
+             });
   PairSums total;
   for (int64_t t = 0; t < driver.tile_count(); ++t) {
     total.similar += plan.tiles[t].similar;
@@ -744,7 +750,7 @@ void RunBatch(const BatchContrastiveLoss& problem,
   const int64_t n = problem.n, m = problem.m;
   Scratch scratch(base);
   BatchPlan<T> plan(problem, with_gradient, scratch, parallel.workers);
-  plan.driver.Prepare(problem.dtype, arrays.anchors, arrays.refs, parallel);
+  plan.driver.sides.Prepare(arrays.anchors, arrays.refs, parallel);
   plan.classes.Build(arrays.labels, n, arrays.ref_labels, m, problem.self);
   const bool balanced = problem.reduction == Reduction::kBalancedMean;
   double similar_scale = 1, dissimilar_scale = 1;
@@ -789,7 +795,8 @@ void RunBatch(const BatchContrastiveLoss& problem,
     }
   }
   if (!with_gradient) return;
-  plan.driver.Finish(scale, arrays.anchors_grad, arrays.refs_grad, parallel);
+  plan.driver.sides.Finish(scale, arrays.anchors_grad, arrays.refs_grad,
+                           parallel);
 }
 
 template <typename T>
@@ -804,7 +811,7 @@ int64_t BatchBytes(const BatchContrastiveLoss& problem, bool with_gradient,
 
 template <typename T>
 struct SoftmaxPlan {
-  RowDriver<T> driver;
+  RowWalk<T> driver;
   Classes<LaneOf<T>> classes;
   double* losses;        // [n]
   double* slopes;        // [n]
@@ -818,10 +825,16 @@ struct SoftmaxPlan {
     constexpr int64_t kHeldElements = 512 << 10;
     Scratch counter(nullptr);
     counter.Take<T>(m + 64);
-    driver.LayOut(scratch, problem.dtype,
-                  problem.normalize ? Metric::kCosine : Metric::kDot, n, m,
-                  problem.d, !ReadsKeys(problem), problem.symmetric, gradient,
-                  gradient, kHeldElements, counter.bytes(), workers);
+    RowWalkOptions options;
+    options.x_panels = problem.symmetric;
+    options.gradient = options.weights = gradient;
+    options.held_elements = kHeldElements;
+    options.worker_bytes = counter.bytes();
+    driver.LayOut(
+        scratch,
+        {problem.dtype, problem.normalize ? Metric::kCosine : Metric::kDot,
+         Metric::kDot, n, m, problem.d, !ReadsKeys(problem)},
+        options, workers);
     if (IsLabelled(problem)) classes.LayOut(scratch, n, m, problem.self);
     losses = scratch.Take<double>(n);
     slopes = scratch.Take<double>(n);
@@ -830,19 +843,6 @@ struct SoftmaxPlan {
     column_log_sum = problem.symmetric ? scratch.Take<T>(n) : nullptr;
   }
 };
-
-// Normalised points under the metric that leaves their products as they are;
-// the gradient's projection is made when it is finished.
-template <typename T>
-void UseDotProducts(Operand<T>& operand) {
-  operand.metric = Metric::kDot;
-  for (int64_t i = 0; i < operand.n; ++i) {
-    // A NaN stays, to come out in the distances.
-    operand.term[i] = operand.term[i] == operand.term[i]
-                          ? T(0)
-                          : static_cast<T>(std::nan(""));
-  }
-}
 
 // The row's column that is its own: its positive's, or itself; -1 for none.
 int64_t OwnColumn(const SoftmaxLoss& problem, int64_t i) {
@@ -873,13 +873,11 @@ void RunSoftmax(const SoftmaxLoss& problem, const SoftmaxArrays& arrays,
   // Without queries their gradient is an empty array, which may be null.
   const bool with_gradient =
       arrays.queries_grad != nullptr || arrays.keys_grad != nullptr;
-  const bool keys = ReadsKeys(problem), labelled = IsLabelled(problem);
+  const bool labelled = IsLabelled(problem);
   Scratch scratch(base);
   SoftmaxPlan<T> plan(problem, with_gradient, scratch, parallel.workers);
-  RowDriver<T>& driver = plan.driver;
-  driver.Prepare(problem.dtype, arrays.queries, arrays.keys, parallel);
-  UseDotProducts(driver.x);
-  if (keys) UseDotProducts(driver.y);
+  RowWalk<T>& driver = plan.driver;
+  driver.sides.Prepare(arrays.queries, arrays.keys, parallel);
   if (labelled) {
     plan.classes.Build(arrays.labels, n, arrays.key_labels, m, problem.self);
   }
@@ -914,54 +912,52 @@ void RunSoftmax(const SoftmaxLoss& problem, const SoftmaxArrays& arrays,
   if (problem.symmetric) {
     shared.column_weights = static_cast<const T*>(arrays.weights);
   }
-  const auto buffer = [](const typename RowDriver<T>::Worker& worker) {
-    Scratch own(worker.own);
+  const auto buffer = [](const typename RowWalk<T>::Rows& rows) {
+    Scratch own(rows.scratch);
     return own.Take<T>(0);
   };
   if (problem.symmetric) {
     // The other direction's log-sum-exps: a walk with the sides exchanged.
-    RowDriver<T> other = driver;
-    other.x = driver.y;
-    other.y = driver.x;
-    other.accumulate = false;
-    other.Run(-1, parallel,
-              [&](int64_t i, T* distances,
-                  const typename RowDriver<T>::Worker& worker) {
-                SoftmaxRow<T> row = shared;
-                row.distances = distances;
-                row.exponentials = buffer(worker);
-                const SoftmaxResult sums = RunLse(row);
-                plan.column_largest[i] = static_cast<T>(sums.largest);
-                plan.column_log_sum[i] = static_cast<T>(sums.log_sum);
-              });
-  }
-  driver.Run(
-      -1, parallel,
-      [&](int64_t i, T* distances,
-          const typename RowDriver<T>::Worker& worker) {
+    driver.RunExchanged(parallel, [&](const typename RowWalk<T>::Rows& rows) {
+      for (int64_t r = 0; r < rows.block.rows; ++r) {
+        const int64_t i = rows.block.row + r;
         SoftmaxRow<T> row = shared;
-        row.weight = scale;
-        (problem.symmetric ? row.own_weight : row.weight) *= weight_of(i);
-        SoftmaxResult result;
-        if (row.weight == 0) {
-          // Takes a NaN row out as well.
-          for (int64_t j = 0; with_gradient && j < m; ++j) {
-            distances[j] = 0;
-          }
-        } else {
-          row.distances = distances;
-          row.exponentials = buffer(worker);
-          row.own = OwnColumn(problem, i);
-          if (labelled) {
-            row.own_class = plan.classes.of_anchor[i];
-            row.positives = plan.classes.MembersOf(i, &row.positives_count);
-          }
-          result = RunRow(row);
+        row.distances = rows.tile.Row(r);
+        row.exponentials = buffer(rows);
+        const SoftmaxResult sums = RunLse(row);
+        plan.column_largest[i] = static_cast<T>(sums.largest);
+        plan.column_log_sum[i] = static_cast<T>(sums.log_sum);
+      }
+    });
+  }
+  driver.Run(-1, parallel, [&](const typename RowWalk<T>::Rows& rows) {
+    for (int64_t r = 0; r < rows.block.rows; ++r) {
+      const int64_t i = rows.block.row + r;
+      T* distances = rows.tile.Row(r);
+      SoftmaxRow<T> row = shared;
+      row.weight = scale;
+      (problem.symmetric ? row.own_weight : row.weight) *= weight_of(i);
+      SoftmaxResult result;
+      if (row.weight == 0) {
+        // Takes a NaN row out as well.
+        for (int64_t j = 0; with_gradient && j < m; ++j) {
+          distances[j] = 0;
         }
-        plan.losses[i] = result.loss;
-        plan.slopes[i] = result.slope;
-        plan.slope_logits[i] = result.slope_logit;
-      });
+      } else {
+        row.distances = distances;
+        row.exponentials = buffer(rows);
+        row.own = OwnColumn(problem, i);
+        if (labelled) {
+          row.own_class = plan.classes.of_anchor[i];
+          row.positives = plan.classes.MembersOf(i, &row.positives_count);
+        }
+        result = RunRow(row);
+      }
+      plan.losses[i] = result.loss;
+      plan.slopes[i] = result.slope;
+      plan.slope_logits[i] = result.slope_logit;
+    }
+  });
   double slope = 0, slope_logit = 0;
   for (int64_t i = 0; i < n; ++i) {
     total.sum += plan.losses[i];
@@ -988,10 +984,7 @@ void RunSoftmax(const SoftmaxLoss& problem, const SoftmaxArrays& arrays,
     StoreLoss(problem.dtype, slope, arrays.bias_grad);
   }
   if (!with_gradient) return;
-  const Metric metric = problem.normalize ? Metric::kCosine : Metric::kDot;
-  driver.x.metric = metric;
-  if (keys) driver.y.metric = metric;
-  driver.Finish(1, arrays.queries_grad, arrays.keys_grad, parallel);
+  driver.sides.Finish(1, arrays.queries_grad, arrays.keys_grad, parallel);
 }
 
 template <typename T>

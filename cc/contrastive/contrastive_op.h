@@ -7,6 +7,7 @@
 #include "adapters/call.h"
 #include "adapters/loss_op.h"
 #include "contrastive/contrastive.h"
+#include "softmax/softmax.h"
 
 // What the ops of the contrastive family do in every binding. What a loss op
 // does around its kernel is in adapters/loss_op.h; here is what is the family's

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "core/float_mode.h"
+
 namespace tf_pairwise {
 
 // Runs units of work on the caller's threads. A kernel never starts a thread:
@@ -21,13 +23,15 @@ struct ParallelFor {
   int workers = 1;
 
   // `function(unit, worker)` for each unit; inline where the whole is too
-  // small to be worth waking a thread.
+  // small to be worth waking a thread. It runs under the kernels' own
+  // floating-point mode, whatever the thread's is.
   template <typename Function>
   void operator()(int64_t units, double cost, const Function& function) const {
     constexpr double kInlineCycles = 20000;
     if (units <= 0) return;
     if (run == nullptr || workers <= 1 || units == 1 ||
         cost * static_cast<double>(units) < kInlineCycles) {
+      const FloatMode mode;
       for (int64_t unit = 0; unit < units; ++unit) function(unit, 0);
       return;
     }
@@ -35,6 +39,7 @@ struct ParallelFor {
         context, units, cost,
         [](void* argument, int64_t begin, int64_t end, int worker) {
           const Function& body = *static_cast<const Function*>(argument);
+          const FloatMode mode;
           for (int64_t unit = begin; unit < end; ++unit) body(unit, worker);
         },
         const_cast<void*>(static_cast<const void*>(&function)));

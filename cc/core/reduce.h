@@ -3,11 +3,12 @@
 
 #include <cstdint>
 
-#include "core/parallel.h"
 #include "core/types.h"
 
 // What the reductions have in common: sums to a loss and its gradient's scale,
-// and the walk over explicit pairs or triplets.
+// and the rule of weight 0: what has a weight of 0 does not exist, whatever is
+// in it, a NaN included, in value, count and gradient. (Per-target code has the
+// same rule as Weighted in core/numerics-inl.h.)
 
 namespace tf_pairwise {
 
@@ -17,6 +18,14 @@ struct LossSums {
   double counted = 0;
   double nonzero = 0;  // of those with loss > 0 (or NaN)
 
+  // An item of this weight and loss; returns its weighted loss.
+  double Add(double weight, double loss) {
+    if (weight == 0) return 0;
+    sum += weight * loss;
+    counted += weight;
+    nonzero += loss <= 0 ? 0 : weight;
+    return weight * loss;
+  }
   void Add(const LossSums& other) {
     sum += other.sum;
     counted += other.counted;
@@ -24,19 +33,33 @@ struct LossSums {
   }
 };
 
+// What an item's slope is multiplied by to be its part of a gradient.
+inline double SlopeWeight(double scale, double weight, double slope) {
+  return weight == 0 ? 0 : scale * weight * slope;
+}
+
+// 1 / divisor, and 0 for 0: with nothing to count, loss and gradient are 0 and
+// not NaN.
+inline double InverseOf(double divisor) {
+  return divisor == 0 ? 0 : 1 / divisor;
+}
+
 // What a mean divides by.
 inline double DivisorOf(Reduction reduction, const LossSums& sums) {
   return reduction == Reduction::kMeanNonzero ? sums.nonzero : sums.counted;
 }
 
-// What a reduced loss is multiplied by: 1, or one over the mean's divisor, or 0
-// where there is nothing to count, so that loss and gradient are 0 and not NaN.
+// What a reduced loss is multiplied by: 1, or one over the mean's divisor.
 inline double ScaleOf(Reduction reduction, const LossSums& sums) {
   if (reduction != Reduction::kMean && reduction != Reduction::kMeanNonzero) {
     return 1;
   }
-  const double divisor = DivisorOf(reduction, sums);
-  return divisor == 0 ? 0 : 1 / divisor;
+  return InverseOf(DivisorOf(reduction, sums));
+}
+
+// The reduced loss of these sums, of which `scale` is ScaleOf.
+inline double ReducedLoss(double scale, const LossSums& sums) {
+  return scale == 0 ? 0 : sums.sum * scale;
 }
 
 // Writes value i of an array of the compute type of `dtype`.
@@ -58,59 +81,6 @@ inline double LoadCompute(DType dtype, const void* array, int64_t i) {
   return dtype == DType::kFloat64
              ? static_cast<const double*>(array)[i]
              : static_cast<double>(static_cast<const float*>(array)[i]);
-}
-
-// Rows of a unit of work over explicit pairs or triplets of d coordinates.
-inline int64_t ExplicitRows(int64_t d) {
-  const int64_t rows = 65536 / (d + 16);
-  return rows < 1 ? 1 : rows;
-}
-
-inline int64_t ExplicitBlocks(int64_t n, int64_t d) {
-  const int64_t rows = ExplicitRows(d);
-  return (n + rows - 1) / rows;
-}
-
-// An explicit loss of n items: `block(begin, end, scale, with_gradient)` makes
-// the items' losses (with kNone) and, multiplied by scale, their gradients, and
-// returns their sums. `sums` is scratch of ExplicitBlocks(n, d).
-//
-// One pass; two where a gradient's scale is known only after the first, the
-// mean over losses above zero.
-template <typename Block>
-void ReduceExplicit(DType dtype, Reduction reduction, int64_t n, int64_t d,
-                    const void* weights, bool with_gradient, void* loss,
-                    LossSums* sums, const ParallelFor& parallel,
-                    const Block& block) {
-  const int64_t rows = ExplicitRows(d), units = ExplicitBlocks(n, d);
-  const auto pass = [&](double scale, bool gradient) {
-    parallel(units,
-             static_cast<double>(rows) * (2 * static_cast<double>(d) + 96),
-             [&](int64_t unit, int) {
-               const int64_t begin = unit * rows;
-               sums[unit] = block(begin, begin + rows < n ? begin + rows : n,
-                                  scale, gradient);
-             });
-    LossSums total;
-    for (int64_t unit = 0; unit < units; ++unit) total.Add(sums[unit]);
-    return total;
-  };
-  double scale = 1;
-  if (with_gradient && reduction == Reduction::kMean) {
-    // The mean's divisor is known before the pass.
-    LossSums all;
-    for (int64_t i = 0; i < n; ++i) {
-      all.counted += LoadCompute(dtype, weights, i);
-    }
-    scale = ScaleOf(reduction, all);
-  } else if (with_gradient && reduction == Reduction::kMeanNonzero) {
-    scale = ScaleOf(reduction, pass(1, false));
-  }
-  const LossSums total = pass(scale, with_gradient);
-  if (reduction != Reduction::kNone && loss != nullptr) {
-    const double factor = ScaleOf(reduction, total);
-    StoreLoss(dtype, factor == 0 ? 0 : total.sum * factor, loss);
-  }
 }
 
 }  // namespace tf_pairwise

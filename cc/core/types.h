@@ -1,7 +1,7 @@
 #ifndef TF_PAIRWISE_CORE_TYPES_H_
 #define TF_PAIRWISE_CORE_TYPES_H_
 
-#include <cstdint>
+#include "core/integers.h"
 
 namespace tf_pairwise {
 
@@ -33,6 +33,12 @@ inline int64_t SizeOf(DType dtype) {
 // double for double, float for the rest.
 inline int64_t SizeOfCompute(DType dtype) {
   return dtype == DType::kFloat64 ? 8 : 4;
+}
+
+// Calls `function(T())` with the compute type of `dtype`.
+template <typename Function>
+auto VisitCompute(DType dtype, const Function& function) {
+  return dtype == DType::kFloat64 ? function(double()) : function(float());
 }
 
 }  // namespace tf_pairwise

@@ -14,7 +14,7 @@
 //
 // All arrays are dense and row-major. Arrays of points, distances and
 // gradients hold `dtype`; halves are computed in float. The formulas and the
-// meaning of each metric are in core/types.h and distance_pair.h.
+// meaning of each metric are in metric/metric-inl.h.
 //
 // Accuracy: float32 euclidean, squared euclidean, cosine and manhattan
 // distances are within 1e-5 relative of the exact distance of the given

@@ -9,9 +9,9 @@
 #define HWY_TARGET_INCLUDE "distance/distance_cpu.cc"
 #include "simd/targets.h"
 // After targets.h, so that they are seen once per target.
-#include "simd/direct-inl.h"
+#include "metric/second-inl.h"
 #include "simd/dispatch.h"
-#include "simd/driver.h"
+#include "tile/sides.h"
 
 #ifndef TF_PAIRWISE_DISTANCE_CPU_ONCE_
 #define TF_PAIRWISE_DISTANCE_CPU_ONCE_
@@ -59,7 +59,7 @@ namespace {
 
 // weights[r, c] = upstream dD/dr made of the saved distance, and the bits of
 // the pairs too close for the product form.
-template <typename S>
+template <class M, typename S>
 void BuildWeightsOf(const PairwiseDistance& problem, int64_t row, int64_t rows,
                     int64_t column, int64_t columns, const S* distances,
                     const S* upstream, const Compute<S>* x_terms,
@@ -67,8 +67,7 @@ void BuildWeightsOf(const PairwiseDistance& problem, int64_t row, int64_t rows,
                     int64_t stride, uint64_t* near, int64_t near_stride) {
   using T = Compute<S>;
   const Tag<T> tag;
-  const bool l2 = IsDifferenceL2(problem.metric);
-  const T part = ClosenessPart<T>();
+  const VecT<T> closeness = hn::Set(tag, ClosenessPart<T>());
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t i = row + r;
     const S* distance_row = distances + i * problem.m + column;
@@ -76,21 +75,13 @@ void BuildWeightsOf(const PairwiseDistance& problem, int64_t row, int64_t rows,
     T* out = weights + r * stride;
     uint64_t* near_row = near + r * near_stride;
     for (int64_t w = 0; w < (columns + 63) / 64; ++w) near_row[w] = 0;
-    const VecT<T> closeness = hn::Set(tag, part);
-    const VecT<T> x_term = hn::Set(tag, l2 ? x_terms[i] : T(0));
+    const VecT<T> x_term = hn::Set(tag, x_terms[i]);
     ForEachVector<T>(columns, [&](int64_t k, int64_t count) HWY_ATTR {
       const VecT<T> g = LoadCount(upstream_row + k, count);
-      VecT<T> v = g;
-      if (l2) {
-        const VecT<T> distance = LoadCount(distance_row + k, count);
-        VecT<T> squares = distance;
-        if (problem.metric == Metric::kEuclidean) {
-          squares = hn::Mul(distance, distance);
-          const VecT<T> tiny = hn::Set(tag, TinyDistance<T>());
-          v = hn::IfThenZeroElse(hn::Le(distance, tiny), hn::Div(g, distance));
-        } else {
-          v = hn::Add(g, g);
-        }
+      const VecT<T> distance = LoadCount(distance_row + k, count);
+      StoreCount(M::Slope::Of(g, distance), out + k, count);
+      if constexpr (M::kForm == GradientForm::kDifference) {
+        const VecT<T> squares = M::RawOf(distance);
         const VecT<T> terms =
             hn::Add(x_term, LoadCount(y_terms + column + k, count));
         const auto close = hn::Not(hn::Ge(squares, hn::Mul(closeness, terms)));
@@ -104,11 +95,9 @@ void BuildWeightsOf(const PairwiseDistance& problem, int64_t row, int64_t rows,
           }
         }
       }
-      StoreCount(v, out + k, count);
     });
     const int64_t self = i - column;
-    if (problem.self && problem.metric != Metric::kDot && self >= 0 &&
-        self < columns) {
+    if (problem.self && M::kZeroToItself && self >= 0 && self < columns) {
       // A point's distance to itself is the constant zero; a NaN stays one.
       out[self] = out[self] == out[self] ? T(0) : out[self];
     }
@@ -123,11 +112,13 @@ void BuildWeights(const PairwiseDistance& problem, int64_t row, int64_t rows,
   VisitDType(problem.dtype, [&](auto type) HWY_ATTR {
     using S = decltype(type);
     using T = Compute<S>;
-    BuildWeightsOf(
-        problem, row, rows, column, columns, static_cast<const S*>(distances),
-        static_cast<const S*>(upstream), static_cast<const T*>(x_terms),
-        static_cast<const T*>(y_terms), static_cast<T*>(weights), stride, near,
-        near_stride);
+    VisitMetric(problem.metric, [&](auto m) HWY_ATTR {
+      BuildWeightsOf<decltype(m)>(
+          problem, row, rows, column, columns, static_cast<const S*>(distances),
+          static_cast<const S*>(upstream), static_cast<const T*>(x_terms),
+          static_cast<const T*>(y_terms), static_cast<T*>(weights), stride,
+          near, near_stride);
+    });
   });
 }
 
@@ -162,108 +153,6 @@ void Transpose(int64_t rows, int64_t columns, const void* from,
 
 // ---- second derivatives ----
 
-// One pair of the function sum g (u.dD/dx + w.dD/dy): its derivative with
-// respect to g is returned, that with respect to x is added to sums.
-template <typename S>
-HWY_INLINE double PairSecond(Metric metric, const S* x, const S* y, const S* u,
-                             const S* w, int64_t d, double g,
-                             Compute<S>* sums) {
-  using T = Compute<S>;
-  const Tag<T> tag;
-  if (metric == Metric::kManhattan) {
-    double total = 0;
-    VecT<T> sum = hn::Zero(tag);
-    ForEachVector<T>(d, [&](int64_t k, int64_t count) HWY_ATTR {
-      const VecT<T> r =
-          hn::Sub(LoadCount(x + k, count), LoadCount(y + k, count));
-      const VecT<T> p =
-          hn::Sub(LoadCount(u + k, count), LoadCount(w + k, count));
-      const VecT<T> term = hn::Xor(p, hn::And(r, hn::SignBit(tag)));
-      sum = hn::Add(sum, hn::IfThenZeroElse(hn::Eq(r, hn::Zero(tag)), term));
-    });
-    total += SumToDouble(tag, sum);
-    return total;
-  }
-  if (IsDifferenceL2(metric)) {
-    VecT<T> rp = hn::Zero(tag), rr = hn::Zero(tag);
-    ForEachVector<T>(d, [&](int64_t k, int64_t count) HWY_ATTR {
-      const VecT<T> r =
-          hn::Sub(LoadCount(x + k, count), LoadCount(y + k, count));
-      const VecT<T> p =
-          hn::Sub(LoadCount(u + k, count), LoadCount(w + k, count));
-      rp = hn::MulAdd(r, p, rp);
-      rr = hn::MulAdd(r, r, rr);
-    });
-    const double q = SumToDouble(tag, rp);
-    const double squares = SumToDouble(tag, rr);
-    double along, slope, with_g;
-    if (metric == Metric::kSquaredEuclidean) {
-      with_g = 2 * q;
-      slope = 2 * g;
-      along = 0;
-    } else {
-      if (squares == 0) return 0;
-      const double distance = std::sqrt(squares);
-      with_g = q / distance;
-      slope = g / distance;
-      along = -g * q / (squares * distance);
-    }
-    const VecT<T> a = hn::Set(tag, static_cast<T>(slope));
-    const VecT<T> b = hn::Set(tag, static_cast<T>(along));
-    ForEachVector<T>(d, [&](int64_t k, int64_t count) HWY_ATTR {
-      const VecT<T> r =
-          hn::Sub(LoadCount(x + k, count), LoadCount(y + k, count));
-      const VecT<T> p =
-          hn::Sub(LoadCount(u + k, count), LoadCount(w + k, count));
-      StoreCount(hn::MulAdd(a, p, hn::MulAdd(b, r, LoadCount(sums + k, count))),
-                 sums + k, count);
-    });
-    return with_g;
-  }
-  const auto product = [](VecT<T> a, VecT<T> b)
-                           HWY_ATTR { return hn::Mul(a, b); };
-  const double uy = SumOver(u, y, d, product);
-  const double wx = SumOver(w, x, d, product);
-  double of_x = 0, of_y = 0, of_u = 0, of_w = -g, with_g = -(uy + wx);
-  if (metric == Metric::kCosine) {
-    const double xx = SumOver(x, x, d, product);
-    const double yy = SumOver(y, y, d, product);
-    if (xx == 0 || yy == 0) return 0;
-    const double a = 1 / std::sqrt(xx), b = 1 / std::sqrt(yy);
-    const double c = SumOver(x, y, d, product) * a * b;
-    // Inner products with the normalised points.
-    const double u_x = SumOver(u, x, d, product) * a, u_y = uy * b;
-    const double w_y = SumOver(w, y, d, product) * b, w_x = wx * a;
-    with_g = a * (c * u_x - u_y) + b * (c * w_y - w_x);
-    of_x = g * a * (a * a * (u_y - 3 * c * u_x) + a * b * (w_x - c * w_y));
-    of_y = g * b * (a * a * u_x + a * b * w_y);
-    of_u = g * a * a * c;
-    of_w = -g * a * b;
-  }
-  const VecT<T> cx = hn::Set(tag, static_cast<T>(of_x));
-  const VecT<T> cy = hn::Set(tag, static_cast<T>(of_y));
-  const VecT<T> cu = hn::Set(tag, static_cast<T>(of_u));
-  const VecT<T> cw = hn::Set(tag, static_cast<T>(of_w));
-  ForEachVector<T>(d, [&](int64_t k, int64_t count) HWY_ATTR {
-    VecT<T> s = LoadCount(sums + k, count);
-    s = hn::MulAdd(cx, LoadCount(x + k, count), s);
-    s = hn::MulAdd(cy, LoadCount(y + k, count), s);
-    s = hn::MulAdd(cu, LoadCount(u + k, count), s);
-    s = hn::MulAdd(cw, LoadCount(w + k, count), s);
-    StoreCount(s, sums + k, count);
-  });
-  return with_g;
-}
-
-template <typename S>
-void StoreScalar(double value, S* out) {
-  StoreAsN(hn::Set(Tag<Compute<S>>(), static_cast<Compute<S>>(value)), out, 1);
-}
-template <typename S>
-double LoadScalar(const S* p) {
-  return static_cast<double>(hn::GetLane(LoadAsN(p, 1)));
-}
-
 // The rows of x (or, with `columns`, of y) own their sums.
 void SecondRow(const PairwiseDistance& problem, bool columns, int64_t i,
                const void* x, const void* y, const void* upstream,
@@ -282,8 +171,9 @@ void SecondRow(const PairwiseDistance& problem, bool columns, int64_t i,
       const int64_t at = columns ? j * m + i : i * m + j;
       double with_g = 0;
       if (!(problem.self && i == j && problem.metric != Metric::kDot)) {
-        with_g = PairSecond(problem.metric, own, others + j * d, own_in,
-                            others_in + j * d, d, LoadScalar(g + at), own_sums);
+        with_g =
+            AddPairSecond(problem.metric, own, others + j * d, own_in,
+                          others_in + j * d, d, LoadScalar(g + at), own_sums);
       }
       if (!columns) StoreScalar(with_g, static_cast<S*>(upstream_out) + at);
     }
@@ -309,7 +199,7 @@ void Paired(const PairedDistance& problem, int64_t begin, int64_t end,
     using S = decltype(type);
     const int64_t d = problem.d;
     for (int64_t i = begin; i < end; ++i) {
-      const Pair pair =
+      const DirectPair pair =
           MakePair(problem.metric, static_cast<const S*>(x) + i * d,
                    static_cast<const S*>(y) + i * d, d, false);
       StoreScalar(pair.distance, static_cast<S*>(distances) + i);
@@ -327,10 +217,10 @@ void PairedGrad(const PairedDistance& problem, int64_t begin, int64_t end,
       const S* a = static_cast<const S*>(x) + i * d;
       const S* b = static_cast<const S*>(y) + i * d;
       const double g = LoadScalar(static_cast<const S*>(upstream) + i);
-      const Pair pair = MakePair(problem.metric, a, b, d, true);
+      const DirectPair pair = MakePair(problem.metric, a, b, d, true);
       StoreSlope(problem.metric, pair, g, a, b, d,
                  static_cast<S*>(x_grad) + i * d);
-      StoreSlope(problem.metric, Swapped(pair), g, b, a, d,
+      StoreSlope(problem.metric, Exchanged(pair), g, b, a, d,
                  static_cast<S*>(y_grad) + i * d);
     }
   });
@@ -355,8 +245,8 @@ void PairedSecond(const PairedDistance& problem, int64_t begin, int64_t end,
       for (int side = 0; side < 2; ++side) {
         for (int64_t k = 0; k < d; ++k) sums[k] = 0;
         const double with_g =
-            side == 0 ? PairSecond(metric, px, py, pu, pw, d, g, sums)
-                      : PairSecond(metric, py, px, pw, pu, d, g, sums);
+            side == 0 ? AddPairSecond(metric, px, py, pu, pw, d, g, sums)
+                      : AddPairSecond(metric, py, px, pw, pu, d, g, sums);
         SecondStore(problem.dtype, d, sums,
                     static_cast<S*>(side == 0 ? x_out : y_out) + i * d);
         if (side == 0) StoreScalar(with_g, static_cast<S*>(upstream_out) + i);
@@ -424,11 +314,11 @@ struct ForwardScratch {
 
   ForwardScratch(const PairwiseDistance& problem, Scratch& scratch,
                  int workers) {
-    x = LayOutOperand<T>(scratch, problem.dtype, problem.metric, problem.n,
-                         problem.d, problem.self);
+    x = LayOutOperand<T>(scratch, problem.dtype, problem.metric, problem.metric,
+                         problem.n, problem.d, problem.self);
     if (!problem.self) {
-      y = LayOutOperand<T>(scratch, problem.dtype, problem.metric, problem.m,
-                           problem.d, true);
+      y = LayOutOperand<T>(scratch, problem.dtype, problem.metric,
+                           problem.metric, problem.m, problem.d, true);
     }
     tile_size = problem.self ? kMirrorTile * (kMirrorTile + 16)
                              : kTileRows * (kTileColumns + 16);
@@ -448,10 +338,9 @@ void ForwardOne(const PairwiseDistance& problem, const void* x, const void* y,
                 char* distances, void* base, const ParallelFor& parallel) {
   Scratch scratch(base);
   ForwardScratch<T> plan(problem, scratch, parallel.workers);
-  const TileKernels<T>& tiles = Tiles(T());
   const int64_t n = problem.n, m = problem.m, size = SizeOf(problem.dtype);
   const bool past_caches = n * m * size > kCaches;
-  tiles.prepare(plan.x, problem.dtype, x, nullptr, parallel);
+  PreparePoints<T>(plan.x, problem.dtype, x, nullptr, parallel);
   if (problem.self) {
     // D is symmetric to the bit, so a tile is made once and written twice.
     const int64_t blocks = Blocks(n, kMirrorTile);
@@ -467,12 +356,10 @@ void ForwardOne(const PairwiseDistance& problem, const void* x, const void* y,
       const int64_t rows = n - row < kMirrorTile ? n - row : kMirrorTile;
       const int64_t columns =
           n - column < kMirrorTile ? n - column : kMirrorTile;
-      const int64_t padded =
-          Blocks(columns, Operand<T>::kRowPadding) * Operand<T>::kRowPadding;
-      tiles.distances(plan.x, plan.x, row, rows, column, padded, 0, tile,
-                      stride, nullptr, 0);
-      tiles.store_rows(problem.dtype, rows, columns, tile, stride,
-                       distances + (row * m + column) * size, m, past_caches);
+      MakeDistances<T>(plan.x, plan.x, {row, rows, column, columns}, 0,
+                       {tile, stride});
+      StoreRows<T>(problem.dtype, rows, columns, tile, stride,
+                   distances + (row * m + column) * size, m, past_caches);
       if (i == j) return;
       if (size == static_cast<int64_t>(sizeof(T))) {
         Kernels().transpose(rows, columns, tile, stride,
@@ -480,17 +367,15 @@ void ForwardOne(const PairwiseDistance& problem, const void* x, const void* y,
                             sizeof(T) == 8);
       } else {
         // Through the tile that column j's rows would have made.
-        tiles.distances(
-            plan.x, plan.x, column, columns, row,
-            Blocks(rows, Operand<T>::kRowPadding) * Operand<T>::kRowPadding, 0,
-            tile, stride, nullptr, 0);
-        tiles.store_rows(problem.dtype, columns, rows, tile, stride,
-                         distances + (column * m + row) * size, m, past_caches);
+        MakeDistances<T>(plan.x, plan.x, {column, columns, row, rows}, 0,
+                         {tile, stride});
+        StoreRows<T>(problem.dtype, columns, rows, tile, stride,
+                     distances + (column * m + row) * size, m, past_caches);
       }
     });
     return;
   }
-  tiles.prepare(plan.y, problem.dtype, y, plan.x.centre, parallel);
+  PreparePoints<T>(plan.y, problem.dtype, y, plan.x.centre, parallel);
   const int64_t row_blocks = Blocks(n, kTileRows);
   const int64_t column_blocks = Blocks(m, kTileColumns);
   const double cost = kTileRows *
@@ -504,12 +389,10 @@ void ForwardOne(const PairwiseDistance& problem, const void* x, const void* y,
     const int64_t rows = n - row < kTileRows ? n - row : kTileRows;
     const int64_t columns =
         m - column < kTileColumns ? m - column : kTileColumns;
-    const int64_t padded =
-        Blocks(columns, Operand<T>::kRowPadding) * Operand<T>::kRowPadding;
-    tiles.distances(plan.x, plan.y, row, rows, column, padded, -1, tile, stride,
-                    nullptr, 0);
-    tiles.store_rows(problem.dtype, rows, columns, tile, stride,
-                     distances + (row * m + column) * size, m, past_caches);
+    MakeDistances<T>(plan.x, plan.y, {row, rows, column, columns}, -1,
+                     {tile, stride});
+    StoreRows<T>(problem.dtype, rows, columns, tile, stride,
+                 distances + (row * m + column) * size, m, past_caches);
   });
 }
 
@@ -526,15 +409,15 @@ struct GradScratch {
   static constexpr int64_t kNear = kAccumulateColumns * kAccumulateColumns / 64;
 
   GradScratch(const PairwiseDistance& problem, Scratch& scratch, int workers) {
-    x = LayOutOperand<T>(scratch, problem.dtype, problem.metric, problem.n,
-                         problem.d, false);
+    x = LayOutOperand<T>(scratch, problem.dtype, problem.metric, problem.metric,
+                         problem.n, problem.d, false);
     x_sums.sums = scratch.Take<T>(problem.n * x.stride);
-    x_sums.own = scratch.Take<T>(x.padded_n);
+    x_sums.factor = scratch.Take<T>(x.padded_n);
     if (!problem.self) {
-      y = LayOutOperand<T>(scratch, problem.dtype, problem.metric, problem.m,
-                           problem.d, false);
+      y = LayOutOperand<T>(scratch, problem.dtype, problem.metric,
+                           problem.metric, problem.m, problem.d, false);
       y_sums.sums = scratch.Take<T>(problem.m * y.stride);
-      y_sums.own = scratch.Take<T>(y.padded_n);
+      y_sums.factor = scratch.Take<T>(y.padded_n);
     }
     weights = scratch.Take<T>(workers * kBlock);
     near = scratch.Take<uint64_t>(workers * kNear);
@@ -559,12 +442,11 @@ void GradOne(const PairwiseDistance& problem, const void* x, const void* y,
              void* y_grad, void* base, const ParallelFor& parallel) {
   Scratch scratch(base);
   GradScratch<T> plan(problem, scratch, parallel.workers);
-  const TileKernels<T>& tiles = Tiles(T());
   const DistanceKernels& kernels = Kernels();
   const int64_t n = problem.n, m = problem.m, d = problem.d;
-  tiles.prepare(plan.x, problem.dtype, x, nullptr, parallel);
+  PreparePoints<T>(plan.x, problem.dtype, x, nullptr, parallel);
   if (!problem.self) {
-    tiles.prepare(plan.y, problem.dtype, y, plan.x.centre, parallel);
+    PreparePoints<T>(plan.y, problem.dtype, y, plan.x.centre, parallel);
   }
   const Operand<T>& right = problem.self ? plan.x : plan.y;
   constexpr int64_t kRows = kAccumulateRows, kColumns = kAccumulateColumns;
@@ -579,9 +461,9 @@ void GradOne(const PairwiseDistance& problem, const void* x, const void* y,
       kernels.build_weights(problem, row, rows, column, columns, distances,
                             upstream, plan.x.term, right.term, weights, kStride,
                             near, kColumns / 64);
-      tiles.accumulate_rows(plan.x, right, row, rows, column, columns,
-                            {weights, kStride, near, kColumns / 64},
-                            plan.x_sums, plan.packs + worker * kPackSize);
+      AccumulateRows<T>(plan.x, right, {row, rows, column, columns},
+                        {weights, kStride, near, kColumns / 64}, plan.x_sums,
+                        plan.packs + worker * kPackSize);
     }
   };
   const GradientSums<T>& right_sums = problem.self ? plan.x_sums : plan.y_sums;
@@ -593,24 +475,23 @@ void GradOne(const PairwiseDistance& problem, const void* x, const void* y,
       kernels.build_weights(problem, row, rows, column, columns, distances,
                             upstream, plan.x.term, right.term, weights, kStride,
                             near, kColumns / 64);
-      tiles.accumulate_columns(plan.x, right, row, rows, column, columns,
-                               {weights, kStride, near, kColumns / 64},
-                               right_sums, plan.packs + worker * kPackSize);
+      AccumulateColumns<T>(plan.x, right, {row, rows, column, columns},
+                           {weights, kStride, near, kColumns / 64}, right_sums,
+                           plan.packs + worker * kPackSize);
     }
   };
   const auto finish = [&](const Operand<T>& operand,
                           const GradientSums<T>& sums, int64_t row,
                           int64_t rows, void* gradient) {
     if (plan.gradients == nullptr) {
-      tiles.finish_gradient(operand, row, rows, sums, 1.0,
-                            static_cast<T*>(gradient));
+      FinishGradient<T>(operand, row, rows, sums, 1.0,
+                        static_cast<T*>(gradient));
       return;
     }
-    tiles.finish_gradient(operand, row, rows, sums, 1.0, plan.gradients);
-    tiles.store_rows(
-        problem.dtype, rows, d, plan.gradients + row * d, d,
-        static_cast<char*>(gradient) + row * d * SizeOf(problem.dtype), d,
-        false);
+    FinishGradient<T>(operand, row, rows, sums, 1.0, plan.gradients);
+    StoreRows<T>(problem.dtype, rows, d, plan.gradients + row * d, d,
+                 static_cast<char*>(gradient) + row * d * SizeOf(problem.dtype),
+                 d, false);
   };
 
   const double pair_cost = static_cast<double>(d) / 8 + 4;
@@ -619,7 +500,7 @@ void GradOne(const PairwiseDistance& problem, const void* x, const void* y,
            [&](int64_t unit, int worker) {
              const int64_t row = unit * kRows;
              const int64_t rows = n - row < kRows ? n - row : kRows;
-             ClearSums(plan.x, plan.x_sums, row, rows);
+             Sides<T>::ClearRows(plan.x, plan.x_sums, row, rows);
              rows_side(row, rows, worker);
              if (problem.self) columns_side(row, rows, worker);
              finish(plan.x, plan.x_sums, row, rows, x_grad);
@@ -629,7 +510,7 @@ void GradOne(const PairwiseDistance& problem, const void* x, const void* y,
            [&](int64_t unit, int worker) {
              const int64_t column = unit * kRows;
              const int64_t columns = m - column < kRows ? m - column : kRows;
-             ClearSums(plan.y, plan.y_sums, column, columns);
+             Sides<T>::ClearRows(plan.y, plan.y_sums, column, columns);
              columns_side(column, columns, worker);
              finish(plan.y, plan.y_sums, column, columns, y_grad);
            });

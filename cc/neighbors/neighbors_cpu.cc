@@ -9,9 +9,9 @@
 #define HWY_TARGET_INCLUDE "neighbors/neighbors_cpu.cc"
 #include "simd/targets.h"
 // After targets.h, so that they are seen once per target.
-#include "simd/direct-inl.h"
+#include "metric/direct-inl.h"
 #include "simd/dispatch.h"
-#include "simd/tile.h"
+#include "tile/tile.h"
 
 #ifndef TF_PAIRWISE_NEIGHBORS_CPU_ONCE_
 #define TF_PAIRWISE_NEIGHBORS_CPU_ONCE_
@@ -380,11 +380,15 @@ struct Plan {
 
   Plan(const NearestNeighbors& problem, Scratch& scratch, int workers) {
     const int64_t n = problem.n, m = problem.m;
-    queries = LayOutOperand<T>(scratch, problem.dtype, problem.metric, n,
-                               problem.d, problem.self);
+    // Both euclidean metrics run on squares.
+    const Metric product = problem.metric == Metric::kEuclidean
+                               ? Metric::kSquaredEuclidean
+                               : problem.metric;
+    queries = LayOutOperand<T>(scratch, problem.dtype, problem.metric, product,
+                               n, problem.d, problem.self);
     if (!problem.self) {
-      keys = LayOutOperand<T>(scratch, problem.dtype, problem.metric, m,
-                              problem.d, true);
+      keys = LayOutOperand<T>(scratch, problem.dtype, problem.metric, product,
+                              m, problem.d, true);
     }
     if (problem.only != Only::kAny) {
       classes.LayOut(scratch, n, m, problem.self);
@@ -462,7 +466,7 @@ void StoreNeighbors(const NearestNeighbors& problem,
         there ? candidates.items[e].distance : static_cast<T>(__builtin_inf());
     indices[e] = there ? candidates.items[e].index : -1;
   }
-  Tiles(T()).store_rows(
+  StoreRows<T>(
       problem.dtype, 1, k, distances, k,
       static_cast<char*>(arrays.distances) + i * k * SizeOf(problem.dtype), k,
       false);
@@ -475,11 +479,11 @@ void RunNeighbors(const NearestNeighbors& problem,
   const int64_t n = problem.n, m = problem.m;
   Scratch scratch(base);
   Plan<T> plan(problem, scratch, parallel.workers);
-  const TileKernels<T>& tiles = Tiles(T());
-  tiles.prepare(plan.queries, problem.dtype, arrays.queries, nullptr, parallel);
+  PreparePoints<T>(plan.queries, problem.dtype, arrays.queries, nullptr,
+                   parallel);
   if (!problem.self) {
-    tiles.prepare(plan.keys, problem.dtype, arrays.keys, plan.queries.centre,
-                  parallel);
+    PreparePoints<T>(plan.keys, problem.dtype, arrays.keys, plan.queries.centre,
+                     parallel);
   }
   if (problem.only != Only::kAny) {
     plan.classes.Build(arrays.query_labels, n, arrays.key_labels, m,
@@ -489,9 +493,9 @@ void RunNeighbors(const NearestNeighbors& problem,
     }
   }
   // Both euclidean metrics run on the same operands.
-  Operand<T> queries = plan.queries, keys = plan.right(problem);
+  const Operand<T>& queries = plan.queries;
+  const Operand<T>& keys = plan.right(problem);
   const bool squares = problem.metric == Metric::kEuclidean;
-  if (squares) queries.metric = keys.metric = Metric::kSquaredEuclidean;
   const Search<T> search = {&queries,
                             &keys,
                             squares,
@@ -516,9 +520,10 @@ void RunNeighbors(const NearestNeighbors& problem,
     for (int64_t column = 0; column < keys.padded_n;
          column += Plan<T>::kColumns) {
       const int64_t columns = AtMost(keys.padded_n - column, Plan<T>::kColumns);
-      tiles.distances(queries, keys, row, rows, column, columns,
-                      problem.self ? 0 : -1, worker.values, plan.stride,
-                      squares ? worker.near : nullptr, plan.near_stride);
+      MakeDistances<T>(queries, keys, {row, rows, column, columns},
+                       problem.self ? 0 : -1,
+                       {worker.values, plan.stride,
+                        squares ? worker.near : nullptr, plan.near_stride});
       StrikeOut(problem, row, rows, column, columns, plan.stride,
                 worker.values);
       collect(search, {row, rows, column, columns, worker.values, worker.near,

@@ -107,10 +107,10 @@ HWY_INLINE void Term(D d, V x, V margin, V& loss, V& slope) {
     slope = hn::IfThenZeroElse(out, hn::IfThenElse(hn::IsNaN(z), z, one));
   } else if constexpr (kTerm == RankingTerm::kLogistic) {
     if constexpr (kGradient) {
-      SoftplusAndSigmoid(d, x, loss, slope);
+      SoftplusAndSigmoid(x, loss, slope);
     } else {
       V unused;
-      SoftplusAndSigmoid(d, x, loss, unused);
+      SoftplusAndSigmoid(x, loss, unused);
     }
   } else {
     const V e = Exp(d, hn::Neg(hn::Abs(x)));

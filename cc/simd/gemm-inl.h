@@ -28,18 +28,13 @@ HWY_INLINE int64_t PanelWidth() {
   return kMicroVectors * LanesOf<T>();
 }
 
-// acc[r][v] += sum over k of Term(a[r, k], b[k, v]); a's element (r, k) is at
-// a[r * row_stride + k * k_stride], b's row k at b[k * b_stride].
+// acc[r][v] = Term::Step(a[r, k], b[k, v], acc[r][v]) for each k in turn; a's
+// element (r, k) is at a[r * row_stride + k * k_stride], b's row k at
+// b[k * b_stride]. A Term is a metric, or the product.
 struct ProductTerm {
   template <class V>
-  static HWY_INLINE V Add(V a, V b, V acc) {
+  static HWY_INLINE V Step(V a, V b, V acc) {
     return hn::MulAdd(a, b, acc);
-  }
-};
-struct AbsoluteDifferenceTerm {
-  template <class V>
-  static HWY_INLINE V Add(V a, V b, V acc) {
-    return hn::Add(acc, hn::Abs(hn::Sub(a, b)));
   }
 };
 
@@ -61,7 +56,7 @@ HWY_INLINE void MicroKernel(int64_t depth, const T* HWY_RESTRICT a,
       const VecT<T> av = hn::Set(d, a[r * row_stride + k * k_stride]);
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
-        acc[r][v] = Term::Add(av, bv[v], acc[r][v]);
+        acc[r][v] = Term::Step(av, bv[v], acc[r][v]);
       }
     }
   }
@@ -89,10 +84,9 @@ HWY_INLINE void SubtractProduct(int64_t depth, const T* HWY_RESTRICT a,
   }
 }
 
-// c[r, v] += sum over k of a[r, k] sign(own[r, v] - b[k, v]): the gradient of
-// absolute differences.
-template <int kRows, int kVectors, typename T>
-HWY_INLINE void AddSigns(int64_t depth, const T* HWY_RESTRICT a,
+// c[r, v] += sum over k of Term::Part(a[r, k], own[r, v], b[k, v]).
+template <class Term, int kRows, int kVectors, typename T>
+HWY_INLINE void AddParts(int64_t depth, const T* HWY_RESTRICT a,
                          int64_t row_stride, int64_t k_stride,
                          const T* HWY_RESTRICT b, int64_t b_stride,
                          const T* HWY_RESTRICT own, int64_t own_stride,
@@ -111,13 +105,9 @@ HWY_INLINE void AddSigns(int64_t depth, const T* HWY_RESTRICT a,
     for (int r = 0; r < kRows; ++r) {
       const VecT<T> w = hn::Set(d, a[r * row_stride + k * k_stride]);
       for (int v = 0; v < kVectors; ++v) {
-        const VecT<T> difference =
-            hn::Sub(x[r][v], hn::LoadU(d, b + k * b_stride + v * lanes));
-        const VecT<T> signed_weight =
-            hn::Xor(w, hn::And(difference, hn::SignBit(d)));
         acc[r][v] = hn::Add(
             acc[r][v],
-            hn::IfThenZeroElse(hn::Eq(difference, hn::Zero(d)), signed_weight));
+            Term::Part(w, x[r][v], hn::LoadU(d, b + k * b_stride + v * lanes)));
       }
     }
   }

@@ -17,3 +17,6 @@
 #endif  // TF_PAIRWISE_SIMD_TARGETS_ONCE_
 
 #include "hwy/foreach_target.h"
+// First of all, so that formulas (core/lanes-inl.h) see that they are read per
+// target.
+#include "simd/vec-inl.h"

@@ -145,23 +145,48 @@ HWY_INLINE V Log1pUnit(D d, V y) {
   return hn::MulAdd(hn::Mul(s, s2), p, hn::Add(s, s));
 }
 
-// softplus(x) = log(1 + e^x) and its slope, sigmoid(x), from one exp(-|x|).
-// Within 4 ULP. vec_test.cc measures these errors.
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE void SoftplusAndSigmoid(D d, V x, V& softplus, V& sigmoid) {
-  using T = hn::TFromD<D>;
-  const V one = hn::Set(d, T(1));
-  const V e = Exp(d, hn::Neg(hn::Abs(x)));
-  // Max(x, 0) that keeps a NaN.
-  const V positive = hn::IfThenZeroElse(hn::Lt(x, hn::Zero(d)), x);
-  softplus = hn::Add(positive, Log1pUnit(d, e));
-  const V inverse = hn::Div(one, hn::Add(one, e));
-  sigmoid =
-      hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Mul(e, inverse), inverse);
+// ---- the names that formulas use (core/lanes-inl.h), for vectors ----
+
+template <class V>
+HWY_INLINE V Zero(V) {
+  return hn::Zero(hn::DFromV<V>());
+}
+template <class V>
+HWY_INLINE V Like(V, double c) {
+  return hn::Set(hn::DFromV<V>(), static_cast<hn::TFromV<V>>(c));
+}
+template <class M, class V>
+HWY_INLINE V Select(M m, V a, V b) {
+  return hn::IfThenElse(m, a, b);
+}
+template <class V>
+HWY_INLINE V FlipSign(V x, V by) {
+  return hn::Xor(x, hn::And(by, hn::SignBit(hn::DFromV<V>())));
+}
+template <class V>
+HWY_INLINE bool IsWide(V) {
+  return sizeof(hn::TFromV<V>) == 8;
+}
+template <class V>
+HWY_INLINE V Exp(V x) {
+  return Exp(hn::DFromV<V>(), x);
+}
+template <class V>
+HWY_INLINE V Log1p(V x) {
+  return Log1pUnit(hn::DFromV<V>(), x);
+}
+// Of vectors of classes, a mask for distances.
+template <class V>
+HWY_INLINE auto SameClass(V a, V b) {
+  return hn::RebindMask(hn::RebindToFloat<hn::DFromV<V>>(), hn::Eq(a, b));
 }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace tf_pairwise
 HWY_AFTER_NAMESPACE();
+
+// After the vectors' names, which formulas look up where they are defined.
+#include "core/numerics-inl.h"
+#include "core/pairs-inl.h"
 
 #endif  // TF_PAIRWISE_SIMD_VEC_INL_H_

@@ -13,9 +13,11 @@
 #define HWY_TARGET_INCLUDE "triplet/triplet_cpu.cc"
 #include "simd/targets.h"
 // After targets.h, so that they are seen once per target.
-#include "simd/direct-inl.h"
+#include "metric/direct-inl.h"
 #include "simd/dispatch.h"
-#include "simd/driver.h"
+#include "tile/explicit_walk.h"
+#include "tile/row_walk.h"
+#include "tile/tile_walk.h"
 
 #ifndef TF_PAIRWISE_TRIPLET_CPU_ONCE_
 #define TF_PAIRWISE_TRIPLET_CPU_ONCE_
@@ -88,6 +90,10 @@ struct TripletKernels {
   LossSums (*explicit_block)(const TripletLoss& problem,
                              const TripletArrays& arrays, int64_t begin,
                              int64_t end, double scale, bool with_gradient);
+  void (*narrow_slopes)(Metric metric, int64_t count, const float* weights,
+                        float* distances);
+  void (*wide_slopes)(Metric metric, int64_t count, const double* weights,
+                      double* distances);
 };
 
 }  // namespace
@@ -726,7 +732,7 @@ AnchorResult SoftRow(const AnchorRow<T>& row) {
       for (int64_t k = begin; k < end; k += lanes) {
         const VecT<T> n = hn::LoadU(tag, row.negatives + k);
         VecT<T> loss, sigmoid;
-        SoftplusAndSigmoid(tag, hn::Sub(p, n), loss, sigmoid);
+        SoftplusAndSigmoid(hn::Sub(p, n), loss, sigmoid);
         losses = hn::Add(losses, loss);
         slopes = hn::Add(slopes, sigmoid);
         positive =
@@ -780,11 +786,11 @@ LossSums ExplicitBlock(const TripletLoss& problem, const TripletArrays& arrays,
       const S* a = static_cast<const S*>(arrays.anchors) + i * d;
       const S* p = static_cast<const S*>(arrays.positives) + i * d;
       const S* n = static_cast<const S*>(arrays.negatives) + i * d;
-      const Pair ap = MakePair(metric, a, p, d, with_gradient);
-      Pair n_pair = MakePair(metric, a, n, d, with_gradient);
+      const DirectPair ap = MakePair(metric, a, p, d, with_gradient);
+      DirectPair n_pair = MakePair(metric, a, n, d, with_gradient);
       bool swapped = false;
       if (problem.swap) {
-        const Pair pn = MakePair(metric, p, n, d, with_gradient);
+        const DirectPair pn = MakePair(metric, p, n, d, with_gradient);
         if (pn.distance < n_pair.distance || pn.distance != pn.distance) {
           n_pair = pn;
           swapped = true;
@@ -810,17 +816,30 @@ LossSums ExplicitBlock(const TripletLoss& problem, const TripletArrays& arrays,
         continue;
       }
       StoreSlope(metric, ap, w, a, p, d, a_grad);
-      StoreSlope(metric, Swapped(ap), w, p, a, d, p_grad);
+      StoreSlope(metric, Exchanged(ap), w, p, a, d, p_grad);
       const S* near = swapped ? p : a;
       AddSlope(metric, n_pair, -w, near, n, d, swapped ? p_grad : a_grad);
-      StoreSlope(metric, Swapped(n_pair), -w, n, near, d, n_grad);
+      StoreSlope(metric, Exchanged(n_pair), -w, n, near, d, n_grad);
     }
   });
   return sums;
 }
 
-constexpr TripletKernels kTable = {&RunHardTile<float>, &RunHardTile<double>,
-                                   &Row<float>, &Row<double>, &ExplicitBlock};
+// distances = the weights V.
+template <typename T>
+void Slopes(Metric metric, int64_t count, const T* weights, T* distances) {
+  VisitSlope(metric, [&](auto slope) HWY_ATTR {
+    ForEachVector<T>(count, [&](int64_t k, int64_t some) HWY_ATTR {
+      StoreCount(decltype(slope)::Of(LoadCount(weights + k, some),
+                                     LoadCount(distances + k, some)),
+                 distances + k, some);
+    });
+  });
+}
+
+constexpr TripletKernels kTable = {
+    &RunHardTile<float>, &RunHardTile<double>, &Row<float>,    &Row<double>,
+    &ExplicitBlock,      &Slopes<float>,       &Slopes<double>};
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -838,6 +857,14 @@ AnchorResult RunRow(const AnchorRow<float>& row) {
 }
 AnchorResult RunRow(const AnchorRow<double>& row) {
   return Kernels().wide_row(row);
+}
+void MakeSlopes(Metric metric, int64_t count, const float* weights,
+                float* distances) {
+  Kernels().narrow_slopes(metric, count, weights, distances);
+}
+void MakeSlopes(Metric metric, int64_t count, const double* weights,
+                double* distances) {
+  Kernels().wide_slopes(metric, count, weights, distances);
 }
 void RunTile(const HardTile<float>& tile) { Kernels().narrow_hard_tile(tile); }
 void RunTile(const HardTile<double>& tile) { Kernels().wide_hard_tile(tile); }
@@ -865,14 +892,15 @@ Status CheckCommon(DType dtype, Metric metric, Reduction reduction,
 
 template <typename T>
 struct BatchPlan {
-  RowDriver<T> driver;
+  RowWalk<T> driver;
+  bool dense = false;
   Classes<LaneOf<T>> classes;
   double* sums;     // [n], weighted losses
   double* counted;  // [n], weighted counts
   double* nonzero;  // [n]
   // hard, the batch against itself: distances are symmetric, so a walk over
   // half of the tiles finds what is mined.
-  TileDriver<T> tiles;
+  TileWalk<T> tiles;
   bool symmetric = false;
   T* farthest = nullptr;  // [n], as in HardTile
   T* nearest = nullptr;
@@ -890,23 +918,29 @@ struct BatchPlan {
   BatchPlan(const BatchTripletLoss& problem, bool gradient, bool mine,
             Scratch& scratch, int workers) {
     const int64_t n = problem.n, m = problem.m;
-    const bool dense = gradient && problem.mining != Mining::kHard;
+    dense = gradient && problem.mining != Mining::kHard;
     Scratch counter(nullptr);
     AnchorRow<T> row;
     LayOutRow(counter, problem, mine, &row);
     constexpr int64_t kHeldElements = 2 << 20;
-    driver.LayOut(scratch, problem.dtype, problem.metric, n, m, problem.d,
-                  problem.self, false, gradient, dense, kHeldElements,
-                  counter.bytes(), workers);
+    RowWalkOptions options;
+    options.gradient = gradient;
+    options.weights = dense;
+    options.held_elements = kHeldElements;
+    options.worker_bytes = counter.bytes();
+    driver.LayOut(scratch,
+                  {problem.dtype, problem.metric, problem.metric, n, m,
+                   problem.d, problem.self},
+                  options, workers);
     classes.LayOut(scratch, n, m, problem.self);
     symmetric = problem.self && problem.mining == Mining::kHard && !mine;
     if (symmetric) {
-      tiles.LayOutTiles(scratch, driver.x, workers);
+      tiles.LayOutTiles(scratch, n, m, true, workers);
       farthest = scratch.Take<T>(n);
       nearest = scratch.Take<T>(n);
       farthest_index = scratch.Take<int32_t>(n);
       nearest_index = scratch.Take<int32_t>(n);
-      columns_size = tiles.block + 64;
+      columns_size = tiles.tile_columns() + 64;
       columns = scratch.Take<T>(workers * 2 * columns_size);
     }
     if (gradient && !dense) {
@@ -956,7 +990,7 @@ template <typename T>
 void PreparePlan(BatchPlan<T>& plan, const BatchTripletLoss& problem,
                  const BatchTripletArrays& arrays,
                  const ParallelFor& parallel) {
-  plan.driver.Prepare(problem.dtype, arrays.anchors, arrays.refs, parallel);
+  plan.driver.sides.Prepare(arrays.anchors, arrays.refs, parallel);
   plan.classes.Build(arrays.labels, problem.n, arrays.ref_labels, problem.m,
                      problem.self);
 }
@@ -966,7 +1000,6 @@ void PreparePlan(BatchPlan<T>& plan, const BatchTripletLoss& problem,
 template <typename T>
 void AddMinedPairs(BatchPlan<T>& plan, const BatchTripletLoss& problem,
                    const ParallelFor& parallel) {
-  const TileKernels<T>& tiles = Tiles(T());
   const int64_t n = problem.n, m = problem.m;
   int32_t* begin = plan.by_ref_begin;
   for (int64_t j = 0; j <= m + 1; ++j) begin[j] = 0;
@@ -984,26 +1017,28 @@ void AddMinedPairs(BatchPlan<T>& plan, const BatchTripletLoss& problem,
   }
   constexpr int64_t kRows = 64;
   const double cost = kRows * 4.0 * PairCost(problem.d);
-  const Operand<T>& anchors = plan.driver.x;
-  const Operand<T>& refs = plan.driver.right();
+  const Operand<T>& anchors = plan.driver.sides.x;
+  const Operand<T>& refs = plan.driver.sides.right();
   parallel(Blocks(n, kRows), cost, [&](int64_t unit, int) {
     const int64_t row = unit * kRows;
     const int64_t rows = n - row < kRows ? n - row : kRows;
-    ClearSums(anchors, plan.driver.x_sums, row, rows);
+    Sides<T>::ClearRows(anchors, plan.driver.sides.x_sums, row, rows);
     for (int64_t i = row; i < row + rows; ++i) {
       if (plan.pair_index[2 * i] < 0) continue;
-      tiles.accumulate_pairs(anchors, refs, i, 2, plan.pair_index + 2 * i,
-                             plan.pair_weight + 2 * i, plan.driver.x_sums);
+      AccumulatePairs<T>(anchors, refs, i, 2, plan.pair_index + 2 * i,
+                         plan.pair_weight + 2 * i, plan.driver.sides.x_sums);
     }
   });
   parallel(Blocks(m, kRows), cost, [&](int64_t unit, int) {
     const int64_t row = unit * kRows;
     const int64_t rows = m - row < kRows ? m - row : kRows;
-    if (!problem.self) ClearSums(refs, plan.driver.y_sums, row, rows);
+    if (!problem.self)
+      Sides<T>::ClearRows(refs, plan.driver.sides.y_sums, row, rows);
     for (int64_t j = row; j < row + rows; ++j) {
-      tiles.accumulate_pairs(refs, anchors, j, begin[j + 1] - begin[j],
-                             plan.by_ref_anchor + begin[j],
-                             plan.by_ref_weight + begin[j], plan.driver.y_sums);
+      AccumulatePairs<T>(refs, anchors, j, begin[j + 1] - begin[j],
+                         plan.by_ref_anchor + begin[j],
+                         plan.by_ref_weight + begin[j],
+                         plan.driver.sides.y_sums);
     }
   });
 }
@@ -1018,16 +1053,17 @@ void MineSymmetric(BatchPlan<T>& plan, const BatchTripletLoss& problem,
     plan.nearest[i] = infinity;
     plan.farthest_index[i] = plan.nearest_index[i] = -1;
   }
-  plan.tiles.x = plan.driver.x;  // as prepared
+  plan.tiles.UseSides(plan.driver.sides);
   plan.tiles.Run(
-      0, parallel, [&](const typename TileDriver<T>::Tile& at, int worker) {
+      0, false, parallel,
+      [&](const typename TileWalk<T>::Tile& at, int worker) {
         HardTile<T> tile;
-        tile.rows = at.rows;
-        tile.columns = at.columns;
-        tile.distances = at.distances;
-        tile.stride = at.stride;
-        tile.row = at.row;
-        tile.column = at.column;
+        tile.rows = at.block.rows;
+        tile.columns = at.block.columns;
+        tile.distances = at.tile.data;
+        tile.stride = at.tile.stride;
+        tile.row = at.block.row;
+        tile.column = at.block.column;
         tile.diagonal = at.diagonal;
         tile.classes = plan.classes.of_ref;
         tile.farthest = plan.farthest;
@@ -1050,8 +1086,7 @@ void RunBatch(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
   Scratch scratch(base);
   BatchPlan<T> plan(problem, with_gradient, false, scratch, parallel.workers);
   PreparePlan(plan, problem, arrays, parallel);
-  const TileKernels<T>& tiles = Tiles(T());
-  const bool dense = plan.driver.dense;
+  const bool dense = plan.dense;
   const auto weight_of = [&](int64_t i) {
     return LoadCompute(problem.dtype, arrays.weights, i);
   };
@@ -1073,11 +1108,11 @@ void RunBatch(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
       if (!used) continue;
       const T slope = static_cast<T>(slopes[side]);
       T value = distance_of(indices[side]);
-      tiles.weights_from_slopes(problem.metric, 1, &slope, &value);
+      MakeSlopes(problem.metric, 1, &slope, &value);
       plan.pair_weight[2 * i + side] = value;
     }
   };
-  if (plan.symmetric && plan.driver.x.finite()) {
+  if (plan.symmetric && plan.driver.sides.x.finite()) {
     MineSymmetric(plan, problem, parallel);
     for (int64_t i = 0; i < n; ++i) {
       AnchorResult result;
@@ -1100,34 +1135,37 @@ void RunBatch(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
   } else {
     plan.driver.Run(
         DiagonalOf(problem), parallel,
-        [&](int64_t i, T* distances,
-            const typename RowDriver<T>::Worker& worker) {
+        [&](const typename RowWalk<T>::Rows& rows) {
           AnchorRow<T> anchor = {};
-          Scratch worker_scratch(worker.own);
+          Scratch worker_scratch(rows.scratch);
           plan.LayOutRow(worker_scratch, problem, false, &anchor);
           anchor.mining = problem.mining;
           anchor.margin = problem.margin;
           anchor.soft = problem.soft;
           anchor.with_gradient = with_gradient;
           anchor.m = m;
-          anchor.distances = distances;
-          anchor.self = SelfOf(problem, i);
-          anchor.own_class = plan.classes.of_anchor[i];
           anchor.of_ref = plan.classes.of_ref;
-          anchor.positives = plan.classes.MembersOf(i, &anchor.positives_count);
-          take_result(i, RunRow(anchor),
-                      [&](int32_t j) { return distances[j]; });
-          if (!dense) return;
-          const double weight = weight_of(i);
-          if (weight != 1) {
-            for (int64_t j = 0; j < m; ++j) {
-              anchor.weights[j] =
-                  weight == 0 ? T(0)
-                              : static_cast<T>(weight) * anchor.weights[j];
+          for (int64_t r = 0; r < rows.block.rows; ++r) {
+            const int64_t i = rows.block.row + r;
+            T* distances = rows.tile.Row(r);
+            anchor.distances = distances;
+            anchor.self = SelfOf(problem, i);
+            anchor.own_class = plan.classes.of_anchor[i];
+            anchor.positives =
+                plan.classes.MembersOf(i, &anchor.positives_count);
+            take_result(i, RunRow(anchor),
+                        [&](int32_t j) { return distances[j]; });
+            if (!dense) continue;
+            const double weight = weight_of(i);
+            if (weight != 1) {
+              for (int64_t j = 0; j < m; ++j) {
+                anchor.weights[j] =
+                    weight == 0 ? T(0)
+                                : static_cast<T>(weight) * anchor.weights[j];
+              }
             }
+            MakeSlopes(problem.metric, m, anchor.weights, distances);
           }
-          tiles.weights_from_slopes(problem.metric, m, anchor.weights,
-                                    distances);
         });
   }
   LossSums total;
@@ -1149,7 +1187,8 @@ void RunBatch(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
   }
   if (!with_gradient) return;
   if (!dense) AddMinedPairs(plan, problem, parallel);
-  plan.driver.Finish(scale, arrays.anchors_grad, arrays.refs_grad, parallel);
+  plan.driver.sides.Finish(scale, arrays.anchors_grad, arrays.refs_grad,
+                           parallel);
 }
 
 template <typename T>
@@ -1243,23 +1282,26 @@ void RunMine(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
   // Twice over the anchors: to count, and, when there is room, to write.
   for (int pass = 0; pass < 2; ++pass) {
     plan.driver.Run(DiagonalOf(problem), parallel,
-                    [&](int64_t i, const T* distances,
-                        const typename RowDriver<T>::Worker&) {
-                      if (pass == 0) {
-                        int64_t count = 0;
+                    [&](const typename RowWalk<T>::Rows& rows) {
+                      for (int64_t r = 0; r < rows.block.rows; ++r) {
+                        const int64_t i = rows.block.row + r;
+                        const T* distances = rows.tile.Row(r);
+                        if (pass == 0) {
+                          int64_t count = 0;
+                          ForEachTriplet(problem, plan, i, distances,
+                                         [&](int64_t, int64_t) { ++count; });
+                          begin[i + 1] = count;
+                          continue;
+                        }
+                        int64_t* out = triplets + 3 * begin[i];
                         ForEachTriplet(problem, plan, i, distances,
-                                       [&](int64_t, int64_t) { ++count; });
-                        begin[i + 1] = count;
-                        return;
+                                       [&](int64_t p, int64_t q) {
+                                         out[0] = i;
+                                         out[1] = p;
+                                         out[2] = q;
+                                         out += 3;
+                                       });
                       }
-                      int64_t* out = triplets + 3 * begin[i];
-                      ForEachTriplet(problem, plan, i, distances,
-                                     [&](int64_t p, int64_t q) {
-                                       out[0] = i;
-                                       out[1] = p;
-                                       out[2] = q;
-                                       out += 3;
-                                     });
                     });
     if (pass == 1) break;
     begin[0] = 0;

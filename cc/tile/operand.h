@@ -1,8 +1,9 @@
-#ifndef TF_PAIRWISE_SIMD_OPERAND_H_
-#define TF_PAIRWISE_SIMD_OPERAND_H_
+#ifndef TF_PAIRWISE_TILE_OPERAND_H_
+#define TF_PAIRWISE_TILE_OPERAND_H_
 
 #include <cstdint>
 
+#include "core/rounds.h"
 #include "core/scratch.h"
 #include "core/types.h"
 
@@ -15,12 +16,18 @@ namespace tf_pairwise {
 // rest. A pair's raw value is then term_i + term_j - f rows_i.rows_j, and
 // rows whose term is NaN (a coordinate that is not finite, or a norm that
 // would overflow) fail the closeness test and are made again from `source`.
+//
+// Two metrics: `metric` says how points are prepared and what a gradient is
+// with respect to them, `product` what a tile's values are. They differ where a
+// loss reads the dot products of normalised points (cosine, dot), and where
+// squares do for an order (euclidean, squared euclidean).
 template <typename T>
 struct Operand {
   // Rows are padded to this many, so that a panel of any target is whole.
   static constexpr int64_t kRowPadding = 64;
 
   Metric metric = Metric::kEuclidean;
+  Metric product = Metric::kEuclidean;
   int64_t n = 0, d = 0;
   int64_t padded_n = 0;
   int64_t stride = 0;         // of rows, in elements; columns padded with 0
@@ -61,13 +68,14 @@ constexpr T ClosenessPart() {
 
 template <typename T>
 Operand<T> LayOutOperand(Scratch& scratch, DType dtype, Metric metric,
-                         int64_t n, int64_t d, bool with_panels) {
+                         Metric product, int64_t n, int64_t d,
+                         bool with_panels) {
   Operand<T> operand;
   operand.metric = metric;
+  operand.product = product;
   operand.n = n;
   operand.d = d;
-  operand.padded_n = (n + Operand<T>::kRowPadding - 1) /
-                     Operand<T>::kRowPadding * Operand<T>::kRowPadding;
+  operand.padded_n = RoundUp(n, Operand<T>::kRowPadding);
   operand.stride = PaddedStride(d);
   operand.rows = scratch.Take<T>(operand.padded_n * operand.stride);
   if (with_panels) operand.panels = scratch.Take<T>(operand.padded_n * d);
@@ -84,4 +92,4 @@ Operand<T> LayOutOperand(Scratch& scratch, DType dtype, Metric metric,
 
 }  // namespace tf_pairwise
 
-#endif  // TF_PAIRWISE_SIMD_OPERAND_H_
+#endif  // TF_PAIRWISE_TILE_OPERAND_H_

@@ -1,0 +1,115 @@
+// The few names that a formula needs beside the operators + - * / and the
+// comparisons, for one lane: a float or a double on the host or a device. A
+// target's vectors have the same names from Highway, found by their type, and
+// from simd/vec-inl.h.
+//
+//   Zero(x), Like(x, c)    0 and the constant c, in x's type
+//   Select(m, a, b)        a where m, else b
+//   And(m, n), Or(m, n), Not(m)
+//   Sqrt(x), Abs(x), Max(x, y) of numbers, FlipSign(x, by) = x sign(by)
+//   MulAdd(a, b, c) = a b + c, NegMulAdd(a, b, c) = c - a b
+//   Exp(x), and Log1p(x) for x in [0, 1]
+//   IsWide(x)              whether x's lanes are doubles
+//
+// A formula is a function marked TF_PAIRWISE_FORMULA between
+// TF_PAIRWISE_FORMULAS_BEGIN and _END, in an -inl.h file with the guard below:
+// a file that is compiled per target reads it once for each, after
+// simd/vec-inl.h, and sees vectors and single lanes; any other file, and the
+// CUDA compiler, reads it once and sees single lanes. What is read per target
+// may only be called from per-target code.
+
+#if defined(TF_PAIRWISE_CORE_LANES_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TF_PAIRWISE_CORE_LANES_INL_H_
+#undef TF_PAIRWISE_CORE_LANES_INL_H_
+#else
+#define TF_PAIRWISE_CORE_LANES_INL_H_
+#endif
+
+#include "core/host_device.h"
+
+#undef TF_PAIRWISE_FORMULA
+#undef TF_PAIRWISE_FORMULAS_BEGIN
+#undef TF_PAIRWISE_FORMULAS_END
+// Highway has been read: this is per-target code.
+#if defined(HWY_BEFORE_NAMESPACE)
+#define TF_PAIRWISE_FORMULA HWY_INLINE
+#define TF_PAIRWISE_FORMULAS_BEGIN \
+  HWY_BEFORE_NAMESPACE();          \
+  namespace tf_pairwise {          \
+  namespace HWY_NAMESPACE {
+#define TF_PAIRWISE_FORMULAS_END \
+  }                              \
+  }                              \
+  HWY_AFTER_NAMESPACE();
+#else
+#define TF_PAIRWISE_FORMULA TF_PAIRWISE_HOST_DEVICE
+#define TF_PAIRWISE_FORMULAS_BEGIN namespace tf_pairwise {
+#define TF_PAIRWISE_FORMULAS_END }
+#endif
+
+#if defined(__CUDACC__)
+#define TF_PAIRWISE_MATH_(name) ::name
+#else
+#define TF_PAIRWISE_MATH_(name) __builtin_##name
+#endif
+
+TF_PAIRWISE_FORMULAS_BEGIN
+
+template <class T>
+TF_PAIRWISE_FORMULA T Select(bool m, T a, T b) {
+  return m ? a : b;
+}
+TF_PAIRWISE_FORMULA bool And(bool m, bool n) { return m && n; }
+TF_PAIRWISE_FORMULA bool Or(bool m, bool n) { return m || n; }
+TF_PAIRWISE_FORMULA bool Not(bool m) { return !m; }
+
+TF_PAIRWISE_FORMULA float Zero(float) { return 0; }
+TF_PAIRWISE_FORMULA double Zero(double) { return 0; }
+TF_PAIRWISE_FORMULA float Like(float, double c) {
+  return static_cast<float>(c);
+}
+TF_PAIRWISE_FORMULA double Like(double, double c) { return c; }
+
+TF_PAIRWISE_FORMULA bool IsWide(float) { return false; }
+TF_PAIRWISE_FORMULA bool IsWide(double) { return true; }
+
+TF_PAIRWISE_FORMULA float Sqrt(float x) { return TF_PAIRWISE_MATH_(sqrtf)(x); }
+TF_PAIRWISE_FORMULA double Sqrt(double x) { return TF_PAIRWISE_MATH_(sqrt)(x); }
+TF_PAIRWISE_FORMULA float Abs(float x) { return TF_PAIRWISE_MATH_(fabsf)(x); }
+TF_PAIRWISE_FORMULA double Abs(double x) { return TF_PAIRWISE_MATH_(fabs)(x); }
+TF_PAIRWISE_FORMULA float Exp(float x) { return TF_PAIRWISE_MATH_(expf)(x); }
+TF_PAIRWISE_FORMULA double Exp(double x) { return TF_PAIRWISE_MATH_(exp)(x); }
+TF_PAIRWISE_FORMULA float Log1p(float x) {
+  return TF_PAIRWISE_MATH_(log1pf)(x);
+}
+TF_PAIRWISE_FORMULA double Log1p(double x) {
+  return TF_PAIRWISE_MATH_(log1p)(x);
+}
+
+TF_PAIRWISE_FORMULA float Max(float x, float y) { return x < y ? y : x; }
+TF_PAIRWISE_FORMULA double Max(double x, double y) { return x < y ? y : x; }
+TF_PAIRWISE_FORMULA float FlipSign(float x, float by) {
+  return by < 0 ? -x : x;
+}
+TF_PAIRWISE_FORMULA double FlipSign(double x, double by) {
+  return by < 0 ? -x : x;
+}
+
+TF_PAIRWISE_FORMULA float MulAdd(float a, float b, float c) {
+  return a * b + c;
+}
+TF_PAIRWISE_FORMULA double MulAdd(double a, double b, double c) {
+  return a * b + c;
+}
+TF_PAIRWISE_FORMULA float NegMulAdd(float a, float b, float c) {
+  return c - a * b;
+}
+TF_PAIRWISE_FORMULA double NegMulAdd(double a, double b, double c) {
+  return c - a * b;
+}
+
+TF_PAIRWISE_FORMULAS_END
+
+#undef TF_PAIRWISE_MATH_
+
+#endif  // TF_PAIRWISE_CORE_LANES_INL_H_

@@ -1,0 +1,81 @@
+// -x.y: see metric-inl.h.
+
+#if defined(TF_PAIRWISE_METRIC_DOT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TF_PAIRWISE_METRIC_DOT_INL_H_
+#undef TF_PAIRWISE_METRIC_DOT_INL_H_
+#else
+#define TF_PAIRWISE_METRIC_DOT_INL_H_
+#endif
+
+#include "metric/form-inl.h"
+
+TF_PAIRWISE_FORMULAS_BEGIN
+
+struct Dot {
+  static constexpr Preparation kPreparation = Preparation::kNone;
+  static constexpr bool kZeroToItself = false;
+  static constexpr bool kCancels = false;
+  using Slope = UnitSlope;
+  static constexpr GradientForm kForm = GradientForm::kProduct;
+
+  static TF_PAIRWISE_FORMULA double Term(double) { return 0; }
+  template <class V>
+  static TF_PAIRWISE_FORMULA V Step(V x, V y, V sum) {
+    return MulAdd(x, y, sum);
+  }
+  template <class V>
+  static TF_PAIRWISE_FORMULA V Join(V sum, V part) {
+    return sum + part;
+  }
+  template <class V>
+  static TF_PAIRWISE_FORMULA V Raw(V sum, V terms) {
+    return terms - sum;
+  }
+  template <class V>
+  static TF_PAIRWISE_FORMULA V Distance(V raw) {
+    return raw;
+  }
+  template <class V>
+  static TF_PAIRWISE_FORMULA V RawOf(V distance) {
+    return distance;
+  }
+  template <class V>
+  static TF_PAIRWISE_FORMULA V Part(V w, V, V y) {
+    return NegMulAdd(w, y, Zero(w));
+  }
+
+  template <class Points>
+  static TF_PAIRWISE_FORMULA DirectPair Direct(const Points& points, bool) {
+    DirectPair pair;
+    const double product = points.SumWide(ProductElement());
+    pair.distance = product - product == 0 ? -product : __builtin_nan("");
+    pair.slope = 1;
+    return pair;
+  }
+  template <class V>
+  struct DirectPart {
+    V w;
+    TF_PAIRWISE_FORMULA DirectPart(V like, const DirectPair&, double weight)
+        : w(Like(like, weight)) {}
+    TF_PAIRWISE_FORMULA V operator()(V x, V y) const { return Part(w, x, y); }
+  };
+
+  template <class Quad>
+  static TF_PAIRWISE_FORMULA SecondForm Second(const Quad& quad, double g) {
+    SecondForm form;
+    form.with_g = -(quad.UY(1) + quad.WX(1));
+    form.of_w = -g;
+    return form;
+  }
+  template <class V>
+  struct SecondPart {
+    V of_w;
+    TF_PAIRWISE_FORMULA SecondPart(V like, const SecondForm& form)
+        : of_w(Like(like, form.of_w)) {}
+    TF_PAIRWISE_FORMULA V operator()(V, V, V, V w) const { return of_w * w; }
+  };
+};
+
+TF_PAIRWISE_FORMULAS_END
+
+#endif  // TF_PAIRWISE_METRIC_DOT_INL_H_
