@@ -16,7 +16,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 CC_TESTS := $(wildcard cc/*/*_test.cc)
 SOURCES := $(shell find cc cmake build_backend benchmarks python -type f \
-             \( -name '*.h' -o -name '*.cc' -o -name '*.cmake' -o -name '*.map' -o -name '*.py' \) \
+             \( -name '*.h' -o -name '*.cc' -o -name '*.cmake' -o -name '*.map' -o -name '*.cu' -o -name '*.py' \) \
              2>/dev/null | LC_ALL=C sort) \
            CMakeLists.txt setup.py pyproject.toml build_pip_pkg.sh $(wildcard README.md) LICENSE
 

@@ -11,7 +11,12 @@ from setuptools.build_meta import *  # noqa: F403
 
 import find_tensorflow
 
-TOOLS = ["cmake>=3.26,<5", "ninja>=1.11", "pybind11>=2.13,<4"]
+TOOLS = [
+    "cmake>=3.26,<5",
+    "ninja>=1.11",
+    "pybind11>=2.13,<4",
+    'nvidia-cuda-nvrtc-cu12==12.5.82; sys_platform == "linux"',
+]
 
 
 def _requirements():

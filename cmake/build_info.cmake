@@ -16,9 +16,11 @@ if(TF_PAIRWISE_TENSORFLOW)
     set(info_abi ${CMAKE_MATCH_1})
   endif()
 endif()
-set(info_cuda null)
-if(TF_PAIRWISE_WITH_CUDA)
-  set(info_cuda "\"${CMAKE_CUDA_COMPILER_VERSION}\"")
+# The architectures that the formulas compile for; no kernels for a GPU yet.
+set(info_device null)
+if(TF_PAIRWISE_WITH_DEVICE)
+  list(JOIN TF_PAIRWISE_DEVICE_ARCHITECTURES ", " info_device)
+  set(info_device "\"${info_device}\"")
 endif()
 set(info_sanitize null)
 if(TF_PAIRWISE_SANITIZE)
@@ -32,7 +34,8 @@ file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/tf_pairwise/_build_info.json CONTENT [
   "compiler": "@CMAKE_CXX_COMPILER_ID@ @CMAKE_CXX_COMPILER_VERSION@",
   "python": "@PYTHON_VERSION@",
   "highway": "@HWY_VERSION@",
-  "cuda": @info_cuda@,
+  "cuda": null,
+  "device_formulas": @info_device@,
   "xla": @info_xla@,
   "sanitize": @info_sanitize@
 }

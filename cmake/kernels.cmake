@@ -31,33 +31,4 @@ else()
     LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/kernels.map)
 endif()
 
-# CUDA: the .cu.cc files go through nvcc, with the runtime linked statically, so
-# that one wheel serves machines with and without it.
-set(TF_PAIRWISE_WITH_CUDA OFF)
-file(GLOB cuda_sources CONFIGURE_DEPENDS cc/cuda/*.cu.cc cc/*/*_gpu.cu.cc)
-if(cuda_sources AND NOT TF_PAIRWISE_CUDA STREQUAL "OFF")
-  include(CheckLanguage)
-  check_language(CUDA)
-  if(CMAKE_CUDA_COMPILER)
-    if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-      set(CMAKE_CUDA_ARCHITECTURES all-major)
-    endif()
-    enable_language(CUDA)
-    set(TF_PAIRWISE_WITH_CUDA ON)
-    set_source_files_properties(${cuda_sources} PROPERTIES LANGUAGE CUDA)
-    target_sources(kernel_objects PRIVATE ${cuda_sources})
-    target_compile_definitions(kernel_objects PUBLIC TF_PAIRWISE_WITH_CUDA=1)
-    target_compile_definitions(tf_pairwise_kernels PUBLIC TF_PAIRWISE_WITH_CUDA=1)
-    set_target_properties(kernel_objects PROPERTIES
-      CUDA_STANDARD 17 CUDA_VISIBILITY_PRESET hidden)
-    set_target_properties(kernel_objects tf_pairwise_kernels PROPERTIES
-      CUDA_RUNTIME_LIBRARY Static)
-    set_target_properties(tf_pairwise_kernels PROPERTIES LINKER_LANGUAGE CUDA)
-  elseif(TF_PAIRWISE_CUDA STREQUAL "ON")
-    message(FATAL_ERROR "TF_PAIRWISE_CUDA=ON, but there is no CUDA compiler (nvcc)")
-  else()
-    message(STATUS "No CUDA compiler: the CUDA kernels are left out")
-  endif()
-endif()
-
 install(TARGETS tf_pairwise_kernels LIBRARY DESTINATION tf_pairwise COMPONENT native)

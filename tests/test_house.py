@@ -2,15 +2,15 @@
 
 import pathlib
 import re
-import shutil
 import subprocess
+import sys
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CC = ROOT / "cc"
 SOURCES = sorted(path for ending in ("h", "cc") for path in CC.rglob(f"*.{ending}"))
-PAIR_HEADERS = sorted(CC.rglob("*_pair.h"))
+PAIR_HEADERS = sorted(CC.rglob("*_pair-inl.h"))
 
 # Headers of the standard library that hold containers, and so templates that an object compiled
 # for one instruction set would share with the others.
@@ -59,25 +59,30 @@ def test_only_the_numpy_module_includes_pybind11_and_python():
 
 
 def test_only_simd_includes_highway():
-    found = offenders(
+    assert not offenders(
         lambda path: path.parent.name == "simd", lambda header: header.startswith("hwy/")
     )
-    # A family's kernel file has to be read once for each instruction set.
-    allowed = "hwy/foreach_target.h"
+    # Its names are in what is read once for each target, and nowhere else.
     assert not [
-        entry for entry in found if not (entry[0].endswith("_cpu.cc") and entry[1] == allowed)
+        name(path)
+        for path in SOURCES
+        if path.parent.name != "simd"
+        and not path.name.endswith(("-inl.h", "_cpu.cc", "_test.cc"))
+        and re.search(r"\bhn::", path.read_text())
     ]
 
 
 def test_only_cuda_files_include_cuda():
     def may(path):
-        return path.parent.name == "cuda" or path.name.endswith(".cu.cc")
+        return path.parent.name == "cuda" or path.name.endswith((".cu", "_gpu.cc"))
 
     assert not offenders(may, lambda header: re.match(r"(cuda|cub/|cooperative_groups)", header))
 
 
 def is_vocabulary(path):
-    return path.suffix == ".h" and (path.parent.name == "core" or path.name.endswith("_pair.h"))
+    return path.suffix == ".h" and (
+        path.parent.name in ("core", "metric") or path.name.endswith("_pair-inl.h")
+    )
 
 
 def test_formulas_and_core_hold_no_containers():
@@ -102,7 +107,8 @@ def test_kernels_neither_allocate_nor_start_threads_nor_throw():
     kernels = [
         path
         for path in SOURCES
-        if path.parent.name in ("core", "simd") or path.name.endswith(("_cpu.cc", "_pair.h"))
+        if path.parent.name in ("core", "simd", "metric", "tile")
+        or path.name.endswith(("_cpu.cc", "-inl.h"))
         if not path.name.endswith("_test.cc")
     ]
     assert not [
@@ -122,23 +128,121 @@ def test_include_guards():
         assert f"#ifndef TF_PAIRWISE_{guard}_\n#define TF_PAIRWISE_{guard}_\n" in text, name(path)
 
 
-@pytest.mark.parametrize("header", PAIR_HEADERS, ids=name)
-def test_formulas_compile_for_a_gpu(header, tmp_path):
-    nvcc = shutil.which("nvcc")
-    if nvcc is None:
-        pytest.skip("no nvcc")
-    source = tmp_path / "formula.cu"
-    source.write_text(f'#include "{header.relative_to(CC).as_posix()}"\n')
-    command = [
-        nvcc,
-        "-x",
-        "cu",
-        "-c",
-        "-std=c++17",
-        f"-I{CC}",
-        "-o",
-        tmp_path / "formula.o",
-        source,
+# ---- what a GPU will read ----
+
+FORMULAS = CC / "cuda" / "formulas.cu"
+
+
+def device_headers():
+    """Vocabulary, metrics and formulas: what kernels of every device read."""
+    vocabulary = ("block", "lanes-inl", "numerics-inl", "pairs-inl", "radix", "rounds", "types")
+    return [
+        *(f"core/{stem}.h" for stem in vocabulary),
+        "metric/metric-inl.h",
+        *(path.relative_to(CC).as_posix() for path in PAIR_HEADERS),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("header", device_headers())
+def test_the_build_compiles_it_for_a_gpu(header):
+    assert header in includes(FORMULAS)
+
+
+def nvrtc(source, tmp_path):
+    command = [sys.executable, ROOT / "cmake" / "nvrtc_compile.py", source, tmp_path / "out"]
+    command += ["--include", CC, "--arch", "sm_80"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_formulas_compile_for_a_gpu(tmp_path):
+    """The build does it too; here, that it is done, and that it can fail."""
+    assert tf_pairwise_build_info()["device_formulas"] == "sm_70, sm_90"
+    done = nvrtc(FORMULAS, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out.sm_80.cubin").stat().st_size > 10_000
+
+    broken = tmp_path / "broken.cu"
+    broken.write_text(
+        FORMULAS.read_text() + "__global__ void host_only(float* x) { *x = std::exp(*x); }\n"
+    )
+    done = nvrtc(broken, tmp_path)
+    assert done.returncode == 1 and "std" in done.stderr
+
+
+def tf_pairwise_build_info():
+    from tf_pairwise import _library
+
+    return _library.build_info()
+
+
+def formula_names():
+    """(file, function) of every formula at namespace scope."""
+    pattern = re.compile(r"^TF_PAIRWISE_FORMULA [\w<>:, ]+?(\w+)\(", re.MULTILINE)
+    formulas = [CC / "core" / "numerics-inl.h", CC / "core" / "pairs-inl.h", *PAIR_HEADERS]
+    return [(path, function) for path in formulas for function in pattern.findall(path.read_text())]
+
+
+def test_every_formula_has_a_caller():
+    """Not counting the tests and the file that compiles all for a GPU."""
+    texts = {path: path.read_text() for path in SOURCES if not path.name.endswith("_test.cc")}
+    unused = []
+    for path, function in formula_names():
+        use = re.compile(rf"\b{function}\b *[(<]")
+        uses = sum(len(use.findall(text)) for text in texts.values())
+        definitions = len(
+            re.findall(rf"^TF_PAIRWISE_FORMULA .*\b{function}\(", path.read_text(), re.M)
+        )
+        if uses <= definitions:
+            unused.append((name(path), function))
+    assert formula_names() and not unused
+
+
+# ---- rooms ----
+
+
+def test_metrics_are_named_in_their_own_folder():
+    """Nothing but metric/ and core/ knows one metric from another."""
+    rooms = ("metric", "core", "cuda")
+    assert not [
+        (name(path), line)
+        for path in SOURCES
+        if path.parent.name not in rooms and not path.name.endswith("_test.cc")
+        for line in re.findall(r"\bMetric::k\w+", path.read_text())
+    ]
+
+
+def test_files_are_short():
+    limits = {path: 350 if path.name.endswith("_cpu.cc") else 500 for path in SOURCES}
+    long = {
+        name(path): lines
+        for path, limit in limits.items()
+        if (lines := len(path.read_text().splitlines())) > limit
+    }
+    assert not long
+
+
+def functions(path):
+    """(first line, length) of the functions of a file that begin in its first column."""
+    other = re.compile(r"(?!namespace|#|//|\}|struct|class|enum|union|HWY_|template)\S")
+    start, opened = None, False
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if start is None and other.match(line):
+            start, opened = number, False
+        if start is None:
+            continue
+        opened = opened or line.endswith("{")
+        if line == "}":
+            yield start, number - start + 1
+            start = None
+        elif not opened and line.endswith(";"):
+            start = None  # a declaration
+
+
+def test_functions_are_short():
+    long = [
+        (f"{name(path)}:{line}", length)
+        for path in SOURCES
+        for line, length in functions(path)
+        if length > 80
+    ]
+    assert not long

@@ -17,7 +17,7 @@ inline Status CheckDType(DType dtype) {
 }
 
 inline Status CheckMetric(Metric metric) {
-  if (static_cast<int32_t>(metric) >= 0 && metric <= Metric::kDot) return Ok();
+  if (static_cast<int32_t>(metric) >= 0 && metric <= kLastMetric) return Ok();
   return InvalidArgument("metric: got the unknown value %d",
                          static_cast<int>(metric));
 }

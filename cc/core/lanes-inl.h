@@ -10,6 +10,7 @@
 //   MulAdd(a, b, c) = a b + c, NegMulAdd(a, b, c) = c - a b
 //   Exp(x), and Log1p(x) for x in [0, 1]
 //   IsWide(x)              whether x's lanes are doubles
+//   NotANumber()           a double
 //
 // A formula is a function marked TF_PAIRWISE_FORMULA between
 // TF_PAIRWISE_FORMULAS_BEGIN and _END, in an -inl.h file with the guard below:
@@ -69,6 +70,8 @@ TF_PAIRWISE_FORMULA float Like(float, double c) {
   return static_cast<float>(c);
 }
 TF_PAIRWISE_FORMULA double Like(double, double c) { return c; }
+
+TF_PAIRWISE_FORMULA double NotANumber() { return TF_PAIRWISE_MATH_(nan)(""); }
 
 TF_PAIRWISE_FORMULA bool IsWide(float) { return false; }
 TF_PAIRWISE_FORMULA bool IsWide(double) { return true; }

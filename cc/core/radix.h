@@ -1,6 +1,7 @@
 #ifndef TF_PAIRWISE_CORE_RADIX_H_
 #define TF_PAIRWISE_CORE_RADIX_H_
 
+#include "core/host_device.h"
 #include "core/integers.h"
 
 namespace tf_pairwise {
@@ -9,13 +10,13 @@ namespace tf_pairwise {
 inline uint32_t OrderOf(float value) {
   const float zero_has_no_sign = value + 0.0f;
   uint32_t bits;
-  __builtin_memcpy(&bits, &zero_has_no_sign, sizeof(bits));
+  TF_PAIRWISE_MEMCPY(&bits, &zero_has_no_sign, sizeof(bits));
   return bits ^ ((bits >> 31) != 0 ? 0xFFFFFFFFu : 0x80000000u);
 }
 inline uint64_t OrderOf(double value) {
   const double zero_has_no_sign = value + 0.0;
   uint64_t bits;
-  __builtin_memcpy(&bits, &zero_has_no_sign, sizeof(bits));
+  TF_PAIRWISE_MEMCPY(&bits, &zero_has_no_sign, sizeof(bits));
   return bits ^ ((bits >> 63) != 0 ? ~uint64_t{0} : uint64_t{1} << 63);
 }
 

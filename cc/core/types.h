@@ -16,6 +16,8 @@ enum class Metric : int32_t {
   kDot,               // -x.y
 };
 
+constexpr Metric kLastMetric = Metric::kDot;
+
 enum class Reduction : int32_t {
   kNone,
   kSum,

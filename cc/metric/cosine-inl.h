@@ -83,7 +83,7 @@ struct Cosine {
     pair.inverse_y = InverseNorm(points.y_side());
     if (pair.inverse_x == 0 || pair.inverse_y == 0) {
       pair.distance = 1;
-      if (!points.IsFinite()) pair.distance = pair.cosine = __builtin_nan("");
+      if (!points.IsFinite()) pair.distance = pair.cosine = NotANumber();
       pair.inverse_x = pair.inverse_y = 0;
       return pair;
     }

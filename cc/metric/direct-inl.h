@@ -145,6 +145,23 @@ struct Points {
   HWY_INLINE double SumWide(const Function& function) const {
     return SumOverWide(x, y, d, function);
   }
+  // The largest f(x_k, y_k) >= 0 of doubles, and the first k that has it; -1
+  // without coordinates.
+  template <typename Function>
+  HWY_INLINE double Largest(const Function& function, int64_t* first) const {
+    const Tag<double> tag;
+    VecT<double> most = hn::Zero(tag);
+    ForEachVector<double>(d, [&](int64_t k, int64_t count) HWY_ATTR {
+      most = hn::Max(most,
+                     function(LoadWide(x + k, count), LoadWide(y + k, count)));
+    });
+    const double largest = hn::ReduceMax(tag, most);
+    *first = -1;
+    for (int64_t k = 0; k < d && *first < 0; ++k) {
+      if (function(X(k), Y(k)) == largest) *first = k;
+    }
+    return largest;
+  }
 };
 
 // The pair's distance; its gradient's coefficients too where `with_gradient`.
@@ -168,14 +185,21 @@ template <class M, typename S, typename Place>
 HWY_INLINE void ForEachPart(const DirectPair& pair, double weight, const S* x,
                             const S* y, int64_t d, const Place& place) {
   using T = Compute<S>;
-  const typename M::template DirectPart<VecT<T>> part(hn::Zero(Tag<T>()), pair,
-                                                      weight);
-  ForEachVector<T>(d, [&](int64_t k, int64_t count) HWY_ATTR {
-    place(k, count, part(LoadCount(x + k, count), LoadCount(y + k, count)));
-  });
+  const Tag<T> tag;
   if constexpr (M::kForm == GradientForm::kLargest) {
-    // All other coordinates have no slope.
-    M::template PlaceLargest<T>(pair, weight, x, y, place);
+    ForEachVector<T>(d, [&](int64_t k, int64_t count)
+                            HWY_ATTR { place(k, count, hn::Zero(tag)); });
+    const int64_t k = pair.largest;
+    if (k < 0) return;
+    const VecT<T> w = hn::Set(tag, static_cast<T>(weight));
+    place(k, 1, M::Part(w, LoadCount(x + k, 1), LoadCount(y + k, 1)));
+    return;
+  } else {
+    const typename M::template DirectPart<VecT<T>> part(hn::Zero(tag), pair,
+                                                        weight);
+    ForEachVector<T>(d, [&](int64_t k, int64_t count) HWY_ATTR {
+      place(k, count, part(LoadCount(x + k, count), LoadCount(y + k, count)));
+    });
   }
 }
 

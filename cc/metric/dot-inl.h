@@ -48,7 +48,7 @@ struct Dot {
   static TF_PAIRWISE_FORMULA DirectPair Direct(const Points& points, bool) {
     DirectPair pair;
     const double product = points.SumWide(ProductElement());
-    pair.distance = product - product == 0 ? -product : __builtin_nan("");
+    pair.distance = product - product == 0 ? -product : NotANumber();
     pair.slope = 1;
     return pair;
   }

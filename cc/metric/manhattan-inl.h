@@ -52,7 +52,7 @@ struct Manhattan {
     pair.distance = narrow <= 1e36 ? narrow : points.SumWide(AbsoluteElement());
     // A sum beyond every double.
     if (!(pair.distance <= 1.7976931348623157e308)) {
-      pair.distance = __builtin_nan("");
+      pair.distance = NotANumber();
     }
     return pair;
   }

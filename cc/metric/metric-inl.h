@@ -40,7 +40,8 @@
 //     static V Part(V w, V x, V y);
 //     // A pair by itself, of points as they are: `Points` of direct-inl.h.
 //     static DirectPair Direct(const Points& points, bool with_gradient);
-//     // Its gradient with respect to x at a coordinate, times a weight.
+//     // Its gradient with respect to x at a coordinate, times a weight; with
+//     // GradientForm::kLargest it is Part, at pair.largest.
 //     template <class V> struct DirectPart;  // (like, pair, weight), (x, y)
 //     // The second derivative: see second-inl.h.
 //     static SecondForm Second(const Quad& quad, double g);

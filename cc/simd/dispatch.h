@@ -7,9 +7,7 @@
 
 // Which instruction set the kernels run on. A multi-target file ends with
 //
-//   const Table& Kernels() {
-//     TF_PAIRWISE_DISPATCH(kTable)
-//   }
+//   const Table& Kernels() { TF_PAIRWISE_DISPATCH() }
 //
 // where each target's namespace defines `kTable`.
 

@@ -117,8 +117,8 @@ HWY_INLINE void AddPair(const Operand<T>& own, const Operand<T>& other,
   const T* y = kPrepared ? other.rows + j * other.stride : other.source + j * d;
   T* sum = sums.sums + i * own.stride;
   if constexpr (M::kForm == GradientForm::kLargest) {
-    const DirectPair pair = M::Direct(Points<T>{x, y, d}, true);
-    M::template AddLargest<T>(pair, weight, x, y, sum);
+    const int64_t k = M::Direct(Points<T>{x, y, d}, true).largest;
+    if (k >= 0) sum[k] += M::Part(weight, x[k], y[k]);
   } else {
     const VecT<T> w = hn::Set(Tag<T>(), weight);
     ForEachVector<T>(d, [&](int64_t k, int64_t count) HWY_ATTR {

@@ -6,6 +6,7 @@
 #include "core/rounds.h"
 #include "core/scratch.h"
 #include "core/types.h"
+#include "metric/traits.h"
 
 namespace tf_pairwise {
 
@@ -26,8 +27,8 @@ struct Operand {
   // Rows are padded to this many, so that a panel of any target is whole.
   static constexpr int64_t kRowPadding = 64;
 
-  Metric metric = Metric::kEuclidean;
-  Metric product = Metric::kEuclidean;
+  Metric metric{};
+  Metric product{};
   int64_t n = 0, d = 0;
   int64_t padded_n = 0;
   int64_t stride = 0;         // of rows, in elements; columns padded with 0
@@ -80,7 +81,7 @@ Operand<T> LayOutOperand(Scratch& scratch, DType dtype, Metric metric,
   operand.rows = scratch.Take<T>(operand.padded_n * operand.stride);
   if (with_panels) operand.panels = scratch.Take<T>(operand.padded_n * d);
   operand.term = scratch.Take<T>(operand.padded_n);
-  if (metric == Metric::kCosine) {
+  if (KeepsNorms(metric)) {
     operand.inverse_norm = scratch.Take<T>(operand.padded_n);
   }
   if (SizeOf(dtype) != static_cast<int64_t>(sizeof(T))) {

@@ -14,8 +14,8 @@ namespace tf_pairwise {
 // All pairs of n points with m others, or with themselves.
 struct PairSet {
   DType dtype = DType::kFloat32;
-  Metric metric = Metric::kEuclidean;   // of the points and their gradients
-  Metric product = Metric::kEuclidean;  // of a tile's values
+  Metric metric{};   // of the points and their gradients
+  Metric product{};  // of a tile's values
   int64_t n = 0, m = 0, d = 0;
   bool self = true;  // the columns are the rows: n == m
 };

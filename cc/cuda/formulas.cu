@@ -1,0 +1,156 @@
+// Everything that a kernel will read, compiled for a GPU in every build (no GPU
+// is needed): the vocabulary of core/, every metric and every pair formula,
+// called in float and double so that templates have bodies. What does not
+// compile for a device is found here, not by the first kernel.
+
+#include "core/block.h"
+#include "core/lanes-inl.h"
+#include "core/numerics-inl.h"
+#include "core/pairs-inl.h"
+#include "core/radix.h"
+#include "core/rounds.h"
+#include "core/types.h"
+#include "metric/metric-inl.h"
+
+namespace tf_pairwise {
+
+// The points and tangents of a pair, as the metrics' recipes read them.
+template <class S>
+struct DeviceSide {
+  const S* x;
+  int64_t d;
+
+  double Squares(double scale = 1) const {
+    double sum = 0;
+    for (int64_t k = 0; k < d; ++k) sum += (x[k] / scale) * (x[k] / scale);
+    return sum;
+  }
+  double Largest() const {
+    double largest = 0;
+    for (int64_t k = 0; k < d; ++k) largest = Max(largest, Abs(double(x[k])));
+    return largest;
+  }
+};
+
+template <class S>
+struct DevicePoints {
+  using T = S;
+  static constexpr bool kDoubles = sizeof(S) == 8;
+  const S* x;
+  const S* y;
+  int64_t d;
+
+  double X(int64_t k) const { return x[k]; }
+  double Y(int64_t k) const { return y[k]; }
+  DeviceSide<S> x_side() const { return {x, d}; }
+  DeviceSide<S> y_side() const { return {y, d}; }
+  bool IsFinite() const { return true; }
+  template <class Function>
+  double Sum(const Function& function) const {
+    S sum = 0;
+    for (int64_t k = 0; k < d; ++k) sum += function(x[k], y[k]);
+    return sum;
+  }
+  template <class Function>
+  double SumWide(const Function& function) const {
+    double sum = 0;
+    for (int64_t k = 0; k < d; ++k) sum += function(X(k), Y(k));
+    return sum;
+  }
+};
+
+template <class S>
+struct DeviceQuad {
+  DevicePoints<S> points;
+  const S* u;
+  const S* w;
+
+  double UX(double a) const { return Inner(u, points.x, a); }
+  double UY(double b) const { return Inner(u, points.y, b); }
+  double WX(double a) const { return Inner(w, points.x, a); }
+  double WY(double b) const { return Inner(w, points.y, b); }
+  double DifferenceProduct(double scale) const {
+    double sum = 0;
+    for (int64_t k = 0; k < points.d; ++k) {
+      sum += (points.X(k) - points.Y(k)) / scale * (u[k] - w[k]);
+    }
+    return sum;
+  }
+  double SignedDifferences() const {
+    double sum = 0;
+    for (int64_t k = 0; k < points.d; ++k) {
+      sum += SignedWeight(double(u[k]) - w[k], points.X(k), points.Y(k));
+    }
+    return sum;
+  }
+  double Inner(const S* a, const S* b, double scale) const {
+    double sum = 0;
+    for (int64_t k = 0; k < points.d; ++k) sum += a[k] * (b[k] * scale);
+    return sum;
+  }
+};
+
+// All of a metric, on one pair.
+template <class S>
+struct UseMetric {
+  DeviceQuad<S> quad;
+  S* out;
+
+  template <class M>
+  S operator()(M) const {
+    const DevicePoints<S>& points = quad.points;
+    S sum = Zero(S());
+    for (int64_t k = 0; k < points.d; ++k) {
+      sum = M::Step(points.x[k], points.y[k], sum);
+    }
+    const S terms = S(M::Term(1) + M::Term(2));
+    const S distance = M::Distance(M::Raw(M::Join(sum, sum), terms));
+    const DirectPair pair = M::Direct(points, true);
+    const SecondForm second = M::Second(quad, 0.5);
+    const typename M::template DirectPart<S> part(S(), Exchanged(pair), 2);
+    const typename M::template SecondPart<S> second_part(S(), second);
+    for (int64_t k = 0; k < points.d; ++k) {
+      out[k] = part(points.x[k], points.y[k]) +
+               M::Part(M::Slope::Of(S(1), distance), points.x[k], points.y[k]) +
+               second_part(points.x[k], points.y[k], quad.u[k], quad.w[k]);
+    }
+    return M::RawOf(distance) + S(pair.distance);
+  }
+};
+
+template <class S>
+void UseNumerics(S x, S* out) {
+  S softplus, sigmoid;
+  SoftplusAndSigmoid(x, softplus, sigmoid);
+  out[0] = softplus + sigmoid + Softplus(x) + Sigmoid(x);
+  out[1] = Positive(x) + InverseOrZero(x) + Weighted(x, x);
+}
+
+template <class S>
+void UseAll(Metric metric, int64_t d, const S* points, S* out) {
+  const DeviceQuad<S> quad = {
+      {points, points + d, d}, points + 2 * d, points + 3 * d};
+  out[0] = VisitMetric(metric, UseMetric<S>{quad, out + 8});
+  UseNumerics(points[0], out + 1);
+  const bool same = SameClass(int64_t(1), int64_t(2));
+  const bool itself = IsItself(1, 2, 1);
+  out[3] = IsPositive(same, itself, true) + IsNegative(same, itself, true);
+  const TileRounds rounds = {true, 3, 3};
+  int64_t row, column;
+  const Block block = {0, RoundUp(d, 4), 0, Blocks(d, 4)};
+  const TileView<S> tile = {out, 4};
+  if (rounds.Tile(1, 0, &row, &column)) {
+    tile.Row(row)[block.column] = S(OrderOf(points[0]) & 1);
+  }
+}
+
+}  // namespace tf_pairwise
+
+extern "C" __global__ void use_all(int metric, long long d, const float* narrow,
+                                   const double* wide, float* narrow_out,
+                                   double* wide_out) {
+  tf_pairwise::UseAll<float>(static_cast<tf_pairwise::Metric>(metric), d,
+                             narrow, narrow_out);
+  tf_pairwise::UseAll<double>(static_cast<tf_pairwise::Metric>(metric), d, wide,
+                              wide_out);
+}
