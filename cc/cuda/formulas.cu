@@ -57,6 +57,18 @@ struct DevicePoints {
     for (int64_t k = 0; k < d; ++k) sum += function(X(k), Y(k));
     return sum;
   }
+  template <class Function>
+  double Largest(const Function& function, int64_t* first) const {
+    double largest = -1;
+    *first = -1;
+    for (int64_t k = 0; k < d; ++k) {
+      const double value = function(X(k), Y(k));
+      if (!(value > largest)) continue;
+      largest = value;
+      *first = k;
+    }
+    return largest;
+  }
 };
 
 template <class S>
@@ -65,6 +77,7 @@ struct DeviceQuad {
   const S* u;
   const S* w;
 
+  double Tangent(int64_t k) const { return double(u[k]) - w[k]; }
   double UX(double a) const { return Inner(u, points.x, a); }
   double UY(double b) const { return Inner(u, points.y, b); }
   double WX(double a) const { return Inner(w, points.x, a); }
@@ -107,14 +120,23 @@ struct UseMetric {
     const S distance = M::Distance(M::Raw(M::Join(sum, sum), terms));
     const DirectPair pair = M::Direct(points, true);
     const SecondForm second = M::Second(quad, 0.5);
-    const typename M::template DirectPart<S> part(S(), Exchanged(pair), 2);
     const typename M::template SecondPart<S> second_part(S(), second);
     for (int64_t k = 0; k < points.d; ++k) {
-      out[k] = part(points.x[k], points.y[k]) +
+      out[k] = Gradient<M>(pair, k) +
                M::Part(M::Slope::Of(S(1), distance), points.x[k], points.y[k]) +
                second_part(points.x[k], points.y[k], quad.u[k], quad.w[k]);
     }
     return M::RawOf(distance) + S(pair.distance);
+  }
+
+  template <class M>
+  S Gradient(const DirectPair& pair, int64_t k) const {
+    const S x = quad.points.x[k], y = quad.points.y[k];
+    if constexpr (M::kForm == GradientForm::kLargest) {
+      return k == pair.largest ? M::Part(S(2), x, y) : S(0);
+    } else {
+      return typename M::template DirectPart<S>(S(), Exchanged(pair), 2)(x, y);
+    }
   }
 };
 

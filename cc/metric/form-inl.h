@@ -114,6 +114,14 @@ struct AbsoluteElement {
   }
 };
 
+// 0, or NaN where a coordinate is not finite.
+struct PoisonElement {
+  template <class V>
+  TF_PAIRWISE_FORMULA V operator()(V a, V b) const {
+    return (a - a) + (b - b);
+  }
+};
+
 // sign(x - y) w.
 template <class V>
 TF_PAIRWISE_FORMULA V SignedWeight(V w, V x, V y) {

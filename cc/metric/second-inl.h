@@ -23,6 +23,11 @@ struct Quad {
   const S* u;
   const S* w;
 
+  // u - w at a coordinate.
+  HWY_INLINE double Tangent(int64_t k) const {
+    return LoadScalar(u + k) - LoadScalar(w + k);
+  }
+
   // u.x a, u.y b, w.x a, w.y b: a and b take the norm out of the point.
   HWY_INLINE double UX(double a) const { return Inner(u, points.x, a); }
   HWY_INLINE double UY(double b) const { return Inner(u, points.y, b); }
