@@ -87,7 +87,7 @@ test-cc: $(BUILD)/.wheel
 bench: install
 	@$(BIN)/python -m tf_pairwise bench $(BENCH_FLAGS)
 
-CC_FILES = $(wildcard cc/*.cc cc/*/*.h cc/*/*.cc)
+CC_FILES = $(wildcard cc/*.cc cc/*/*.h cc/*/*.cc cc/*/*.cu)
 PY_FILES = $(wildcard setup.py build_backend python tests benchmarks examples)
 
 lint: $(VENV)/.lint
