@@ -675,24 +675,26 @@ py::tuple ListRankingLossNumpy(
 // ---- contrastive ----
 
 // (loss, gradients), the second empty without `with_gradient`.
-py::tuple ContrastiveLossNumpy(
-    const py::array& x1, const py::array& x2, const py::array& labels,
-    const std::optional<py::array>& sample_weight, const std::string& dtype,
-    const std::string& metric, const std::string& reduction, double margin,
-    int64_t similar_label, bool with_gradient, int threads) {
+py::tuple ContrastiveLossNumpy(const py::array& x1, const py::array& x2,
+                               const py::array& labels,
+                               const std::optional<py::array>& sample_weight,
+                               const std::string& dtype,
+                               const std::string& metric,
+                               const std::string& reduction, double margin,
+                               bool with_gradient, int threads) {
   ContrastiveLoss problem;
   problem.dtype = ParseDType(dtype);
   Raise(ParseMetric(metric.c_str(), &problem.metric));
   Raise(ParseReduction(reduction.c_str(), &problem.reduction));
   problem.margin = margin;
-  problem.similar_label = similar_label;
 
   ShapeMatcher match;
   ContrastiveArrays arrays;
   const py::dtype storage = Storage(problem.dtype);
   arrays.x1 = Bind("x1", x1, storage, "nd", &match);
   arrays.x2 = Bind("x2", x2, storage, "nd", &match);
-  arrays.labels = BindLabels("labels", labels, "n|n1", &match);
+  arrays.dissimilarity =
+      Bind("labels", labels, ComputeStorage(problem.dtype), "n|n1", &match);
   arrays.weights = BindWeights(sample_weight, problem.dtype, &match);
   problem.n = match['n'];
   problem.d = match['d'];

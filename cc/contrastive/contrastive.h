@@ -9,7 +9,8 @@
 #include "core/types.h"
 
 // The contrastive family: the loss of explicit pairs, and the loss over all
-// pairs of a labelled batch. The formula of a pair is in contrastive_pair-inl.h.
+// pairs of a labelled batch. The formula of a pair is in
+// contrastive_pair-inl.h.
 //
 // All arrays are dense and row-major. Points and their gradients hold `dtype`;
 // losses, weights, and gradients made here hold the compute type: double for
@@ -26,17 +27,16 @@ struct ContrastiveLoss {
   Metric metric = Metric::kEuclidean;
   Reduction reduction = Reduction::kMean;  // not kBalancedMean
   double margin = 1.0;
-  // The label that means similar; any other label means dissimilar.
-  int64_t similar_label = 0;
   int64_t n = 0, d = 0;
 };
 
 struct ContrastiveArrays {
-  const void* x1 = nullptr;         // [n, d]
-  const void* x2 = nullptr;         // [n, d]
-  const int64_t* labels = nullptr;  // [n]
-  const void* weights = nullptr;    // [n], compute type, or null for ones
-  void* loss = nullptr;             // [n] for kNone, else one value
+  const void* x1 = nullptr;  // [n, d]
+  const void* x2 = nullptr;  // [n, d]
+  // [n], compute type: 0 similar, 1 dissimilar, between them part of both.
+  const void* dissimilarity = nullptr;
+  const void* weights = nullptr;  // [n], compute type, or null for ones
+  void* loss = nullptr;           // [n] for kNone, else one value
   // As in TripletArrays: gradients of the reduced loss, both or neither.
   void* x1_grad = nullptr;  // [n, d]
   void* x2_grad = nullptr;  // [n, d]
@@ -46,8 +46,9 @@ TF_PAIRWISE_EXPORT Status Check(const ContrastiveLoss& problem);
 TF_PAIRWISE_EXPORT int64_t
 ContrastiveLossScratchBytes(const ContrastiveLoss& problem, int workers);
 
-// 0.5 D^2 for a similar pair, 0.5 max(0, margin - D)^2 for a dissimilar one.
-// O(n d) time, in one pass (two for kMeanNonzero with gradients).
+// 0.5 (1 - y) D^2 + 0.5 y max(0, margin - D)^2, y the dissimilarity; a part
+// whose factor is 0 has no effect, whatever D is, and a NaN in y comes out as
+// NaN. O(n d) time, in one pass (two for kMeanNonzero with gradients).
 TF_PAIRWISE_EXPORT Status ContrastiveLossCpu(const ContrastiveLoss& problem,
                                              const ContrastiveArrays& arrays,
                                              void* scratch,
@@ -85,6 +86,8 @@ struct BatchContrastiveArrays {
 };
 
 TF_PAIRWISE_EXPORT Status Check(const BatchContrastiveLoss& problem);
+// What an anchor counts for in the mean, but for its weight.
+int64_t PairsPerAnchor(const BatchContrastiveLoss& problem);
 TF_PAIRWISE_EXPORT int64_t BatchContrastiveLossScratchBytes(
     const BatchContrastiveLoss& problem, bool with_gradient, int workers);
 

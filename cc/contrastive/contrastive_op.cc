@@ -30,20 +30,19 @@ namespace {
 REGISTER_OP("TfPairwise>ContrastiveLoss")
     .Input("x1: T")
     .Input("x2: T")
-    .Input("labels: int64")
+    .Input("labels: Acc")
     .Input("sample_weight: Acc")
     .Output("loss: Acc")
     .Output("x1_grad: Acc")
-    .Output("x2_grad: Acc") TF_PAIRWISE_LOSS_ATTRS.Attr("similar_label: int")
-    .Attr("with_gradient: bool")
+    .Output("x2_grad: Acc") TF_PAIRWISE_LOSS_ATTRS.Attr("with_gradient: bool")
     .SetShapeFn(LossShape<ContrastiveFamily>)
     .Doc(R"doc(
-The contrastive loss of explicit pairs: 0.5 D^2 of a similar pair,
-0.5 max(0, margin - D)^2 of a dissimilar one.
+The contrastive loss of explicit pairs:
+0.5 (1 - y) D^2 + 0.5 y max(0, margin - D)^2, y the label.
 
 x1: [n, d].
 x2: [n, d].
-labels: [n] or [n, 1].
+labels: [n] or [n, 1]: 0 of a similar pair, 1 of a dissimilar one.
 sample_weight: [n], or anything without `weighted`.
 loss: [] or, for the reduction none, [n].
 x1_grad: The gradient of the loss in its own type, or [0] without
@@ -51,21 +50,19 @@ x1_grad: The gradient of the loss in its own type, or [0] without
 margin: A double as text, because attributes of type float are float32 and would
   round it.
 weighted: Whether sample_weight is there.
-similar_label: The label of a similar pair; all others are dissimilar.
 with_gradient: Make the gradient in the same pass. Not for the reduction none.
 )doc");
 
 REGISTER_OP("TfPairwise>ContrastiveLossGrad")
     .Input("x1: T")
     .Input("x2: T")
-    .Input("labels: int64")
+    .Input("labels: Acc")
     .Input("sample_weight: Acc")
     .Input("upstream: Acc")
     .Input("cached_x1_grad: Acc")
     .Input("cached_x2_grad: Acc")
     .Output("x1_grad: T")
-    .Output("x2_grad: T") TF_PAIRWISE_LOSS_ATTRS.Attr("similar_label: int")
-    .Attr("cached: bool")
+    .Output("x2_grad: T") TF_PAIRWISE_LOSS_ATTRS.Attr("cached: bool")
     .SetShapeFn(LossGradShape<ContrastiveFamily>)
     .Doc(R"doc(
 The gradient of sum(upstream * ContrastiveLoss(x1, x2, labels)).

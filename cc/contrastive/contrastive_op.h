@@ -27,9 +27,7 @@ struct ContrastiveFamily {
   static absl::Status ReadAttributes(Context* context, Problem* problem) {
     TF_PAIRWISE_TF_RETURN_IF_ERROR(
         ReadName(context, "metric", ParseMetric, &problem->metric));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadMargin(context, "margin", &problem->margin));
-    return context->GetAttr("similar_label", &problem->similar_label);
+    return ReadMargin(context, "margin", &problem->margin);
   }
 
   template <typename Inputs>
@@ -47,7 +45,7 @@ struct ContrastiveFamily {
     problem->d = match['d'];
     arrays->x1 = call.input(kX1);
     arrays->x2 = call.input(kX2);
-    arrays->labels = In<int64_t>(call, kLabels);
+    arrays->dissimilarity = call.input(kLabels);
   }
 
   static bool HasGradient(const Problem&, int) { return true; }

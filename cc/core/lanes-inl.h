@@ -9,6 +9,7 @@
 //   Sqrt(x), Abs(x), Max(x, y) of numbers, FlipSign(x, by) = x sign(by)
 //   MulAdd(a, b, c) = a b + c, NegMulAdd(a, b, c) = c - a b
 //   Exp(x), and Log1p(x) for x in [0, 1]
+//   Log(x)                 of one lane only
 //   IsWide(x)              whether x's lanes are doubles
 //   NotANumber()           a double
 //
@@ -88,6 +89,9 @@ TF_PAIRWISE_FORMULA float Log1p(float x) {
 TF_PAIRWISE_FORMULA double Log1p(double x) {
   return TF_PAIRWISE_MATH_(log1p)(x);
 }
+
+TF_PAIRWISE_FORMULA float Log(float x) { return TF_PAIRWISE_MATH_(logf)(x); }
+TF_PAIRWISE_FORMULA double Log(double x) { return TF_PAIRWISE_MATH_(log)(x); }
 
 TF_PAIRWISE_FORMULA float Max(float x, float y) { return x < y ? y : x; }
 TF_PAIRWISE_FORMULA double Max(double x, double y) { return x < y ? y : x; }

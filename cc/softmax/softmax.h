@@ -92,6 +92,10 @@ struct SoftmaxArrays {
 TF_PAIRWISE_EXPORT Status Check(const SoftmaxLoss& problem);
 // The values that Check cannot see: temperature finite and > 0.
 TF_PAIRWISE_EXPORT Status CheckTemperature(double temperature);
+// The row's column that is its own: its positive's, or itself; -1 for none.
+int64_t OwnColumn(const SoftmaxLoss& problem, int64_t i);
+// What a row with so many positives counts for in the mean, but for its weight.
+double CountOf(const SoftmaxLoss& problem, int64_t positives);
 TF_PAIRWISE_EXPORT int64_t SoftmaxLossScratchBytes(const SoftmaxLoss& problem,
                                                    bool with_gradient,
                                                    int workers);
@@ -107,8 +111,10 @@ TF_PAIRWISE_EXPORT int64_t SoftmaxLossScratchBytes(const SoftmaxLoss& problem,
 //                others -1. 1.
 // Both are multiplied by the row's weight; the mean is the sum of the losses
 // over the sum of what they count for, and 0 with zero gradients where that
-// is 0. A row of logits is read twice for its log-sum-exp, against its largest;
-// O(n m d) time, O((n + m) d) memory.
+// is 0. A row of weight 0 does not exist, whatever is in it; a key is among the
+// negatives of every row, and where symmetric a query among those of every key,
+// whatever its row's weight. A row of logits is read twice for its log-sum-exp,
+// against its largest; O(n m d) time, O((n + m) d) memory.
 TF_PAIRWISE_EXPORT Status SoftmaxLossCpu(const SoftmaxLoss& problem,
                                          const SoftmaxArrays& arrays,
                                          void* scratch,

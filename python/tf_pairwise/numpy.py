@@ -119,13 +119,15 @@ def contrastive_loss(
     loss, gradients = _numpy.contrastive_loss(
         _raw(x1),
         _raw(x2),
-        np.ascontiguousarray(labels, np.int64),
+        np.ascontiguousarray(
+            labels.astype(np.int64) != similar_label,
+            np.float64 if dtype == "float64" else np.float32,
+        ),
         _weights(sample_weight, dtype),
         dtype,
         metric,
         reduction,
         margin,
-        similar_label,
         bool(with_gradient),
         _threads(threads),
     )
