@@ -111,26 +111,39 @@ def _rounding(computed, noise, unit):
     """The reference's formulas with noise; gives the list of how far their arguments reach."""
     reach = []
 
-    def shaken(x, scale):
+    def draw(x):
+        return tf.constant(noise.uniform(-1.0, 1.0, size=x.shape))
+
+    def seen(x):
         reach.append(float(np.nanmax(np.abs(x), initial=0.0)))
-        if noise is None:
-            return x
-        return x + scale * tf.constant(noise.uniform(-1.0, 1.0, size=x.shape))
+        return x
+
+    def flushed(x):
+        """What the type of the computation does not hold is 0: a distance, a loss to count."""
+        least = smallest(computed)
+        if noise is not None:
+            least *= 10.0 ** noise.uniform(-1.0, 1.0)
+        return tf.where(tf.abs(x) < least, tf.zeros_like(x), x)
 
     def pairs(function):
         def call(x, y, metric):
-            distances = function(x, y, metric)
-            if metric != "dot":
-                return shaken(distances, DISTANCE_NOISE[computed] * distances)
-            return shaken(distances, PRODUCT_NOISE[computed] * _norms(x, y))
+            distances = seen(function(x, y, metric))
+            distances += tf.stop_gradient(flushed(distances) - distances)
+            if noise is None:
+                return distances
+            if metric == "dot":
+                return _product(distances, PRODUCT_NOISE[computed], _norms(x, y), draw)
+            return distances * (1.0 + DISTANCE_NOISE[computed] * draw(distances))
 
         return call
 
     def similarities(function):
         def call(x, y, normalize):
-            products = function(x, y, normalize)
+            products = seen(function(x, y, normalize))
+            if noise is None:
+                return products
             scale = 1.0 if normalize else _norms(x[:, None, :], y[None, :, :])
-            return shaken(products, PRODUCT_NOISE[computed] * scale)
+            return _product(products, PRODUCT_NOISE[computed], scale, draw)
 
         return call
 
@@ -139,19 +152,24 @@ def _rounding(computed, noise, unit):
             point = function(x)
             if noise is None or not unit:
                 return point
-            return point * tf.constant(1.0 + UNIT_NOISE[computed] * noise.normal(size=x.shape))
+            size = UNIT_NOISE[computed]
+            # Of the point, and of what its gradient is projected from.
+            along = size * draw(x) * x / tf.stop_gradient(_zero_to_one(tf.norm(x, axis=-1)))
+            return point * (1.0 + size * draw(x)) + along - tf.stop_gradient(along)
 
         return call
 
     def ranking(function):
         def call(x, loss, margin):
-            x = shaken(x, PRODUCT_NOISE[computed] * tf.abs(x))
-            return _flushed(function(x, loss, margin), smallest(computed))
+            x = seen(x)
+            if noise is not None:
+                x *= 1.0 + PRODUCT_NOISE[computed] * draw(x)
+            return flushed(function(x, loss, margin))
 
         return call
 
     def triplet(function):
-        return lambda *arguments: _flushed(function(*arguments), smallest(computed))
+        return lambda *arguments: flushed(function(*arguments))
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(_replaced("pairs", pairs))
@@ -162,9 +180,14 @@ def _rounding(computed, noise, unit):
         yield reach
 
 
-def _flushed(loss, least):
-    """A loss that the type of the computation does not hold is none, and is not counted."""
-    return tf.where(loss < least, tf.zeros_like(loss), loss)
+def _product(products, size, scale, draw):
+    """Dot products with noise, and with noise in the gradients of each."""
+    own = size * draw(products) * products
+    return products + size * scale * draw(products) + own - tf.stop_gradient(own)
+
+
+def _zero_to_one(norms):
+    return tf.where(norms == 0.0, tf.ones_like(norms), norms)[..., None]
 
 
 def _norms(x, y):
