@@ -23,7 +23,7 @@ PATHS = ("tape", "traced", "graph")
 
 
 def to_float64(x):
-    return tf.cast(x, tf.float64).numpy()
+    return tf.convert_to_tensor(tf.cast(x, tf.float64)).numpy()
 
 
 def value_and_gradients(function, args, upstream=None, path="tape"):

@@ -1,0 +1,164 @@
+"""Draws case after case, runs it, and says what was wrong and how to see it again."""
+
+import argparse
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+
+import numpy as np
+
+import tf_pairwise as tpw
+from tests.checks import value_and_gradients
+from tests.fuzz import cases, compare, oracle
+from tf_pairwise import numpy as tpn
+
+
+@dataclass
+class Failure:
+    seed: int
+    case: int
+    words: str
+    what: str
+    error: float
+
+    def __str__(self):
+        again = f"python -m tests.fuzz --seed {self.seed} --case {self.case}"
+        return f"{self.what}\n    error {self.error:.1e}: {self.words}\n    {again}"
+
+
+def tensorflow(case):
+    """(values, gradients) of the op, as float64 arrays."""
+    function = getattr(tpw, case.function)
+    points = [case.arguments[name] for name in case.differentiable]
+    if not points:
+        values = case.call(function, case.arguments, [])
+        values = values if isinstance(values, (tuple, list)) else [values]
+        return [_widened(v.numpy()) for v in values], []
+    if case.second is not None:
+        return oracle.second(lambda *p: case.call(function, case.arguments, p), points, case)
+    value, gradients = value_and_gradients(
+        lambda *p: case.call(function, case.arguments, p), points, case.upstream, case.path
+    )
+    return [value], gradients
+
+
+def numpy(case):
+    """The same of the NumPy module; no gradients for an upstream that it does not take."""
+    function, arguments = getattr(tpn, case.function), dict(case.arguments)
+    points = [arguments[name] for name in case.differentiable]
+    threads = case.threads
+    if case.function.endswith("_distance"):
+        x, y, metric = arguments["x"], arguments["y"], arguments["metric"]
+        values = function(x, y, metric, threads=threads)
+        gradient = getattr(tpn, f"{case.function}_gradient")
+        gradients = gradient(x, y, case.upstream, metric, threads=threads)
+        return [_widened(values)], [_widened(g) for g in _listed(gradients)]
+    if not points:
+        return [_widened(v) for v in _listed(function(**arguments, threads=threads))], []
+    for name, point in zip(case.differentiable, points, strict=True):
+        if not np.ndim(point):  # a parameter: a tensor there, a number here
+            arguments[name] = float(point)
+    value, gradients = function(**arguments, with_gradient=True, threads=threads)
+    alone = function(**arguments, threads=threads)
+    if not np.array_equal(alone, value, equal_nan=True):
+        raise compare.Wrong("numpy value: with and without gradients it differs")
+    gradients = _listed(gradients) if case.upstream is None else []
+    return [_widened(value)], [_widened(g) for g in gradients]
+
+
+def _listed(value):
+    return list(value) if isinstance(value, tuple) else [value]
+
+
+def _widened(array):
+    array = np.asarray(array)
+    return array if array.dtype.kind in "biu" else array.astype(np.float64)
+
+
+def run_case(seed, number):
+    """The failures of one case: none is right, and None says that it is not asked for."""
+    case = cases.draw_case(seed, number)
+    if case.skip:
+        return None
+    failures, made = [], {}
+
+    def fail(error):
+        if isinstance(error, compare.Wrong):
+            what, size = str(error), error.error
+        else:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            what = f"{type(error).__name__}: {str(error).splitlines()[0]} ({last.name})"
+            size = np.inf
+        failures.append(Failure(seed, number, str(case), f"{case.function} {what}", size))
+
+    with np.errstate(all="ignore"):
+        answer = None if case.skip else oracle.run(case)
+        if compare.leave_aside(case, answer):
+            return None
+        try:
+            made["tensorflow"] = tensorflow(case)
+            compare.check(case, "tensorflow", *made["tensorflow"], answer)
+        except Exception as error:  # whatever it is, it is a failure of this case
+            fail(error)
+        if case.second is not None:
+            return failures
+        try:
+            made["numpy"] = numpy(case)
+            if not _equal(*made.values()):  # else it has been checked
+                compare.check(case, "numpy", *made["numpy"], answer)
+        except Exception as error:
+            fail(error)
+        try:
+            if len(made) == 2:
+                compare.same_bits(case, *([*v, *g] for v, g in made.values()))
+        except compare.Wrong as error:
+            fail(error)
+    return failures
+
+
+def _equal(first, second=((), ())):
+    """Whether all that the second module made is what the first did."""
+    pairs = [(a, b) for i in (0, 1) for a, b in zip(first[i], second[i], strict=False)]
+    return bool(pairs) and all(
+        a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in pairs
+    )
+
+
+def fuzz(seed, seconds, only="", most=10**9, first=0, on_failure=print):
+    """Runs cases from number `first` on, for at most so long; (cases run, failures)."""
+    start, count, failures = time.monotonic(), 0, []
+    number = first
+    while time.monotonic() - start < seconds and count < most:
+        if only in cases.name_of(seed, number):
+            found = run_case(seed, number)
+            count += found is not None
+            for failure in found or []:
+                failures.append(failure)
+                on_failure(failure)
+        number += 1
+    return count, failures
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--case", type=int, help="run this case alone")
+    parser.add_argument("--only", default="", help="functions whose name holds this")
+    chosen = parser.parse_args(arguments)
+    if chosen.case is not None:
+        case = cases.draw_case(chosen.seed, chosen.case)
+        print(case)
+        failures = run_case(chosen.seed, chosen.case)
+        for failure in failures or []:
+            print(failure)
+        print("left aside" if failures is None else f"{len(failures)} failures")
+        return int(bool(failures))
+    count, failures = fuzz(chosen.seed, 60 * chosen.minutes, chosen.only)
+    print(f"{count} cases of seed {chosen.seed}: {len(failures)} failures")
+    return int(bool(failures))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
