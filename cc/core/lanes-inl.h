@@ -9,7 +9,7 @@
 //   Sqrt(x), Abs(x), Max(x, y) of numbers, FlipSign(x, by) = x sign(by)
 //   MulAdd(a, b, c) = a b + c, NegMulAdd(a, b, c) = c - a b
 //   Exp(x), and Log1p(x) for x in [0, 1]
-//   Log(x)                 of one lane only
+//   Log(x), Exp2(x), Log2(x)  of one lane only
 //   IsWide(x)              whether x's lanes are doubles
 //   NotANumber()           a double
 //
@@ -101,6 +101,9 @@ TF_PAIRWISE_FORMULA float FlipSign(float x, float by) {
 TF_PAIRWISE_FORMULA double FlipSign(double x, double by) {
   return by < 0 ? -x : x;
 }
+
+TF_PAIRWISE_FORMULA double Exp2(double x) { return TF_PAIRWISE_MATH_(exp2)(x); }
+TF_PAIRWISE_FORMULA double Log2(double x) { return TF_PAIRWISE_MATH_(log2)(x); }
 
 TF_PAIRWISE_FORMULA float MulAdd(float a, float b, float c) {
   return a * b + c;

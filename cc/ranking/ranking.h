@@ -10,7 +10,7 @@
 #include "core/types.h"
 
 // The ranking family: the loss of explicit pairs of scores, and the loss over
-// all pairs of the items of each list. The formulas are in ranking_pair.h.
+// all pairs of the items of each list. The formulas are in ranking_pair-inl.h.
 //
 // Scores and their gradients hold `dtype`; losses, weights, and gradients made
 // here hold the compute type: double for double, float for the rest; relevances
@@ -27,6 +27,15 @@ enum class RankingTerm : int32_t {
   kSoftZeroOne,  // sigmoid(x)
   kMse,          // lists only: ((s_i - s_j) - (y_i - y_j))^2, no temperature
 };
+
+// 1 / temperature, finite in T, so that it times a zero is zero.
+template <typename T>
+T InverseTemperature(double temperature) {
+  const double inverse = 1.0 / temperature;
+  const double most =
+      sizeof(T) == 4 ? 3.4028234663852886e38 : 1.7976931348623157e308;
+  return static_cast<T>(inverse < most ? inverse : most);
+}
 
 inline Status ParseRankingTerm(const char* name, RankingTerm* term) {
   static constexpr NamedValue<RankingTerm> kTable[] = {
@@ -63,7 +72,7 @@ TF_PAIRWISE_EXPORT int64_t
 PairwiseRankingLossScratchBytes(const PairwiseRankingLoss& problem);
 
 // O(n) time, in one pass (two for kMeanNonzero with gradients). A score that is
-// not finite makes its pair's loss NaN.
+// not finite makes its pair's loss NaN, but where the pair's weight is 0.
 TF_PAIRWISE_EXPORT Status PairwiseRankingLossCpu(
     const PairwiseRankingLoss& problem, const PairwiseRankingArrays& arrays,
     void* scratch, const ParallelFor& parallel);
@@ -93,7 +102,8 @@ inline Status ParseLambdaWeight(const char* name, LambdaWeight* lambda) {
 
 // The items of list b are [row_splits[b], row_splits[b + 1]), or, without
 // `ragged`, [b list_size, (b + 1) list_size). An item with relevance < 0
-// or NaN, or with a mask that is false, does not exist.
+// or NaN, or with a mask that is false, does not exist, nor does one of weight
+// 0 whose score is not finite.
 //
 // The pairs are the ordered (i, j) of existing items of one list with y_i > y_j
 // (kMse: with i != j). A pair's loss is weight_i lambda_ij term(s_i, s_j), and

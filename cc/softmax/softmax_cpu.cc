@@ -1,6 +1,7 @@
 #include "core/classes.h"
 #include "core/reduce.h"
 #include "core/scratch.h"
+#include "metric/traits.h"
 #include "softmax/softmax.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -85,8 +86,8 @@ struct SoftmaxLayout {
     options.worker_bytes = counter.bytes();
     walk.LayOut(
         scratch,
-        {problem.dtype, problem.normalize ? Metric::kCosine : Metric::kDot,
-         Metric::kDot, n, m, problem.d, !ReadsKeys(problem)},
+        {problem.dtype, PointsOfProducts(problem.normalize), kProducts, n, m,
+         problem.d, !ReadsKeys(problem)},
         options, workers);
     if (IsLabelled(problem)) classes.LayOut(scratch, n, m, problem.self);
     losses = scratch.Take<double>(n);
