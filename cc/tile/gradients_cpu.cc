@@ -297,8 +297,10 @@ HWY_INLINE void FinishRow(const Operand<T>& x, int64_t i,
         tag, static_cast<T>(SumOver(point, sum, x.d, ProductElement())));
     const VecT<T> f = hn::Mul(scale, hn::Set(tag, x.inverse_norm[i]));
     ForEachVector<T>(x.d, [&](int64_t k, int64_t count) HWY_ATTR {
-      StoreCount(hn::Mul(f, hn::NegMulAdd(along, LoadCount(point + k, count),
-                                          LoadCount(sum + k, count))),
+      // A point that is not finite, in no pair of any weight, has no gradient.
+      StoreCount(Weighted(hn::NegMulAdd(along, LoadCount(point + k, count),
+                                        LoadCount(sum + k, count)),
+                          f),
                  out + k, count);
     });
     return;
