@@ -11,7 +11,7 @@
 //   Exp(x), and Log1p(x) for x in [0, 1]
 //   Log(x), Exp2(x), Log2(x)  of one lane only
 //   IsWide(x)              whether x's lanes are doubles
-//   NotANumber()           a double
+//   NotANumber(), PlusInfinity()  doubles
 //
 // A formula is a function marked TF_PAIRWISE_FORMULA between
 // TF_PAIRWISE_FORMULAS_BEGIN and _END, in an -inl.h file with the guard below:
@@ -73,6 +73,14 @@ TF_PAIRWISE_FORMULA float Like(float, double c) {
 TF_PAIRWISE_FORMULA double Like(double, double c) { return c; }
 
 TF_PAIRWISE_FORMULA double NotANumber() { return TF_PAIRWISE_MATH_(nan)(""); }
+
+#if defined(__CUDACC__)
+TF_PAIRWISE_FORMULA double PlusInfinity() {
+  return __longlong_as_double(0x7FF0000000000000LL);
+}
+#else
+TF_PAIRWISE_FORMULA double PlusInfinity() { return __builtin_inf(); }
+#endif
 
 TF_PAIRWISE_FORMULA bool IsWide(float) { return false; }
 TF_PAIRWISE_FORMULA bool IsWide(double) { return true; }

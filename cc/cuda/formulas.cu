@@ -3,6 +3,7 @@
 // called in float and double so that templates have bodies. What does not
 // compile for a device is found here, not by the first kernel.
 
+#include "contrastive/contrastive_pair-inl.h"
 #include "core/block.h"
 #include "core/lanes-inl.h"
 #include "core/numerics-inl.h"
@@ -11,6 +12,8 @@
 #include "core/rounds.h"
 #include "core/types.h"
 #include "metric/metric-inl.h"
+#include "ranking/ranking_pair-inl.h"
+#include "softmax/softmax_pair-inl.h"
 
 namespace tf_pairwise {
 
@@ -149,14 +152,64 @@ void UseNumerics(S x, S* out) {
 }
 
 template <class S>
+void UseContrastive(S x, S* out) {
+  const S h = ContrastiveHinge(x, x < S(1), S(1), S(0));
+  out[0] = HingeLoss<true>(h) + HingeLoss<false>(h) +
+           ContrastiveSlope<true>(h, true) + ContrastiveSlope<false>(h, false);
+  S loss, slope;
+  SoftContrastivePair(x, S(0.5), S(1), loss, slope);
+  out[1] = loss + slope;
+}
+
+template <class Pair, class S>
+S UsePair(S x) {
+  S loss, slope;
+  Pair::Of(x, S(1), loss, slope);
+  return loss + slope;
+}
+
+template <class S>
+void UseRanking(S x, S* out) {
+  out[0] = UsePair<LogisticPair>(x) + UsePair<HingePair>(x) +
+           UsePair<SoftZeroOnePair>(x);
+  out[1] = NoLambda::Of(x, x, x, x) + LabelDiffLambda::Of(x, x, x, x) +
+           DcgLambda::Of(x, x, x, x);
+  S loss, slope;
+  SquaresOfItem(x, x, x, x, loss, slope);
+  out[2] = loss + slope + SquaresPull(x, x, x) +
+           S(RelativeGain(x, 4) + RankDiscount(x, 10));
+}
+
+template <class S>
+void UseSoftmax(S x, S* out) {
+  const LogSum<S> row = Merged(EmptyLogSum(x), LogSum<S>{x, ShiftedExp(x, x)});
+  out[0] =
+      S(LogOfSum(LogSum<double>{row.largest, row.sum}) +
+        CrossEntropy(LogSum<double>{row.largest, row.sum}, double(x)) +
+        SupervisedLoss(LogSum<double>{row.largest, row.sum}, double(x), 2.0));
+  out[1] = RowShare(x, x) + ColumnShare(x, x, x) +
+           SupervisedPositiveSlope(x, x, x) + NtXentSlope(x, x);
+  S loss, slope;
+  NtXentPositive(x, x, loss, slope);
+  out[2] = loss + slope;
+  SigmoidPair<true>(x, loss, slope);
+  out[2] += loss + slope;
+  SigmoidPair<false>(x, loss, slope);
+  out[2] += loss + slope;
+}
+
+template <class S>
 void UseAll(Metric metric, int64_t d, const S* points, S* out) {
   const DeviceQuad<S> quad = {
       {points, points + d, d}, points + 2 * d, points + 3 * d};
-  out[0] = VisitMetric(metric, UseMetric<S>{quad, out + 8});
+  out[0] = VisitMetric(metric, UseMetric<S>{quad, out + 16});
   UseNumerics(points[0], out + 1);
+  UseContrastive(points[1], out + 3);
+  UseRanking(points[1], out + 5);
+  UseSoftmax(points[1], out + 8);
   const bool same = SameClass(int64_t(1), int64_t(2));
   const bool itself = IsItself(1, 2, 1);
-  out[3] = IsPositive(same, itself, true) + IsNegative(same, itself, true);
+  out[12] = IsPositive(same, itself, true) + IsNegative(same, itself, true);
   const TileRounds rounds = {true, 3, 3};
   int64_t row, column;
   const Block block = {0, RoundUp(d, 4), 0, Blocks(d, 4)};

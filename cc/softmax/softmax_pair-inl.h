@@ -25,7 +25,7 @@ struct LogSum {
 
 template <class V>
 TF_PAIRWISE_FORMULA LogSum<V> EmptyLogSum(V like) {
-  return {Like(like, -__builtin_inf()), Zero(like)};
+  return {Like(like, -PlusInfinity()), Zero(like)};
 }
 
 // What a logit adds to the sum.
@@ -37,7 +37,7 @@ TF_PAIRWISE_FORMULA V ShiftedExp(V logit, V largest) {
 // Of both sets of logits.
 template <class V>
 TF_PAIRWISE_FORMULA LogSum<V> Merged(const LogSum<V>& a, const LogSum<V>& b) {
-  const V none = Like(a.sum, -__builtin_inf());
+  const V none = Like(a.sum, -PlusInfinity());
   const V largest = Select(a.largest < b.largest, b.largest, a.largest);
   // -inf less itself is no number: an empty set's sum stays as it is.
   const V of_a =
