@@ -6,14 +6,13 @@
 #include "adapters/call.h"
 #include "adapters/shape_matcher.h"
 
-// The inputs of the losses over a labelled batch, which stand for the anchors
-// and their references in every such family: the base of its struct for
-// loss_op.h.
+// The inputs of the losses over a labelled batch, which are the anchors and
+// their references in all of them: the base of a spec for loss_op.h.
 
 namespace tf_pairwise {
 
 template <typename ProblemType, typename ArraysType>
-struct BatchFamily {
+struct BatchLossSpec {
   using Problem = ProblemType;
   using Arrays = ArraysType;
   enum {
@@ -47,7 +46,7 @@ struct BatchFamily {
     problem->n = match['n'];
     problem->m = problem->self ? match['n'] : match['m'];
     problem->d = match['d'];
-    if (!problem->self) problem->self_offset = *In<int64_t>(call, kSelfOffset);
+    if (!problem->self) problem->self_offset = HostInteger(call, kSelfOffset);
     arrays->anchors = call.input(kEmbeddings);
     arrays->labels = In<int64_t>(call, kLabels);
     arrays->refs = call.input(kRefs);

@@ -4,35 +4,52 @@
 #include <cstdint>
 
 #include "adapters/shape_matcher.h"
+#include "core/reduce.h"
 #include "core/types.h"
 
 // An op is written once, whatever calls it: a TensorFlow kernel (CpuKernel in
-// tensorflow.h) or a program that XLA compiled (xla.h).
+// tensorflow.h), a program that XLA compiled (xla.h), or Python with arrays of
+// NumPy (numpy.h).
 //
 //   struct Op {
-//     // `context->GetAttr(name, &value)` is an attribute.
-//     template <typename Context>
-//     absl::Status Read(Context* context);
+//     template <typename Attributes>
+//     Status Read(Attributes* attributes);
 //     // Checks, allocates and computes.
 //     template <typename Call>
-//     absl::Status Run(Call& call) const;
+//     Status Run(Call& call) const;
 //   };
+//
+// Attributes are the options of one node of a graph, or of one call:
+//
+//   // Of a std::string, a bool, an int64_t or a DType.
+//   Status GetAttr(const char* name, T* value);
 //
 // A Call is one call's arrays, scratch and threads:
 //
 //   Shape shape(int input) const;
 //   DType dtype(int input) const;         // of an input of a float type
 //   const void* input(int input) const;
-//   absl::Status Output(int output, const Shape& shape, void** data);
-//   // The same of an input's shape and type, perhaps in its place.
-//   absl::Status OutputOver(int input, int output, void** data);
-//   // Makes an input the output, uncopied; false where that cannot be.
-//   bool Pass(int input, int output);
-//   absl::Status Scratch(int64_t bytes, void** data);  // until the call ends
-//   const ParallelFor& launcher() const;
+//   Status Output(int output, const Shape& shape, void** data);
+//   Status Scratch(int64_t bytes, void** data);  // until the call ends
+//   const Launcher& launcher();
 //   int workers() const;
 //
-// On a GPU the launcher is to be a stream.
+//   // Of the gradient ops of losses alone:
+//   // An output of an input's shape and type, perhaps in its place.
+//   Status OutputOver(int input, int output, void** data);
+//   // Makes an input the output, uncopied; false where that cannot be.
+//   bool Pass(int input, int output);
+//   // Whether an input of one value is known to be 1, and so need not be
+//   // multiplied by; false where to look would mean to wait for a device.
+//   bool IsOne(int input) const;
+//
+// The launcher says what kernels run on, and picks the overload: a ParallelFor
+// is the host's threads; on a GPU it is to be a stream. Arrays are where the
+// launcher's are, scalars such as a temperature and an upstream gradient
+// included: an op hands their pointers on and reads none. What an op itself
+// reads is host memory for every launcher, because sizes and checks hang on it:
+// self_offset, positive_offset and row_splits (HostMemory in TensorFlow's
+// registration for a GPU), and k, which is an attribute.
 
 namespace tf_pairwise {
 
@@ -52,6 +69,23 @@ CallInputs<Call> InputsOf(const Call& call) {
 template <typename T, typename Call>
 const T* In(const Call& call, int input) {
   return static_cast<const T*>(call.input(input));
+}
+
+// An input of one integer in host memory.
+template <typename Call>
+int64_t HostInteger(const Call& call, int input) {
+  return *In<int64_t>(call, input);
+}
+
+// IsOne of a call whose arrays are on the host.
+template <typename Call>
+bool IsOneOnHost(const Call& call, int input) {
+  return LoadCompute(call.dtype(input), call.input(input), 0) == 1;
+}
+
+// The type that losses of `dtype` points are computed in and come in.
+inline DType ComputeType(DType dtype) {
+  return dtype == DType::kFloat64 ? dtype : DType::kFloat32;
 }
 
 }  // namespace tf_pairwise

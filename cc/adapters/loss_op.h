@@ -3,30 +3,31 @@
 
 #include <cstdint>
 #include <iterator>
-#include <string>
 #include <type_traits>
 #include <utility>
 
 #include "adapters/call.h"
 #include "adapters/options.h"
-#include "adapters/tensorflow.h"
-#include "core/reduce.h"
+#include "adapters/shape_matcher.h"
 #include "core/scale.h"
+#include "core/status.h"
+#include "core/types.h"
 
-// What every loss op does around its kernel. A family says what is its own in
-// a struct of static functions:
+// What every loss op does around its kernel. What is one loss's own is a struct
+// of static functions:
 //
-//   struct Family {
-//     using Problem = ...;  // sizes and options: dtype, metric, reduction ...
+// clang-format off
+//   struct Spec {
+//     using Problem = ...;  // sizes and options: dtype, reduction ...
 //     using Arrays = ...;   // pointers: weights, loss, gradients ...
-//     // Which inputs have gradients, how many the loss op has, and which is
-//     // sample_weight.
+//     // Which inputs have gradients, how many inputs the loss op has, and which
+//     // of them is sample_weight.
 //     static constexpr int kPoints[] = ...;
 //     static constexpr int kInputs = ...;
 //     static constexpr int kWeight = ...;
-//     // The family's attributes: all but T, Acc, reduction and weighted.
-//     template <typename Context>
-//     static absl::Status ReadAttributes(Context*, Problem*);
+//     // The loss's attributes: all but T, Acc, reduction and weighted.
+//     template <typename Attributes>
+//     static Status ReadAttributes(Attributes*, Problem*);
 //     // What shapes the inputs have to have; see ShapeMatcher.
 //     template <typename Inputs>
 //     static Status MatchShapes(const Problem&, const Inputs&, ShapeMatcher*);
@@ -36,41 +37,38 @@
 //     // False where the gradient of kPoints[i] is part of another's.
 //     static bool HasGradient(const Problem&, int i);
 //     static void SetGradient(Arrays*, int i, void* gradient);
+//     // Overloaded on the launcher: one pair of these for each kind of device.
 //     static int64_t ScratchBytes(const Problem&, bool with_gradient,
-//                                 int workers);
+//                                 const ParallelFor& launcher);
 //     static Status Run(const Problem&, const Arrays&, void* scratch,
-//                       const ParallelFor&);
+//                       const ParallelFor& launcher);
 //   };
+// clang-format on
 //
-// and `Check(Problem)`, from the family's contract. The letter n stands for the
-// number of weights, and of losses that are not reduced.
+// and `Check(Problem)`, from the contract. The letter n stands for the number
+// of weights, and of losses that are not reduced. The ops are
 //
-//   LossOp      inputs -> loss, a gradient per point, and, where the arrays
-//   have
-//               `counted`, that
-//   LossGradOp  inputs, upstream, a cached gradient per point -> a gradient per
-//               point
+// clang-format off
+//   LossOp             inputs -> loss, a gradient per point, and `counted` where
+//                      the arrays have it
+//   LossGradOp         inputs, upstream, a cached gradient per point
+//                      -> a gradient per point
+//   LossAndGradientOp  inputs -> loss, a gradient per point
+// clang-format on
 //
 // With the attribute `with_gradient`, LossOp makes the gradient in the same
 // pass, in the compute type and not scaled yet. LossGradOp has `cached` then,
 // and only scales it; otherwise it makes the gradient itself. It leaves in its
-// point's own type.
+// point's own type. LossAndGradientOp is for callers that have nothing to scale
+// it by: both at once, for every reduction; without `with_gradient` the loss
+// alone.
+//
+// Nothing here reads an element of an array: a device may have it.
 
 namespace tf_pairwise {
 
-// The attributes that the losses of distances share.
-#define TF_PAIRWISE_LOSS_ATTRS_OF(reduction) \
-  .Attr(TF_PAIRWISE_ATTR_T)                  \
-      .Attr(TF_PAIRWISE_ATTR_ACC)            \
-      .Attr(TF_PAIRWISE_ATTR_METRIC)         \
-      .Attr(reduction)                       \
-      .Attr("margin: string")                \
-      .Attr("weighted: bool")
-#define TF_PAIRWISE_LOSS_ATTRS \
-  TF_PAIRWISE_LOSS_ATTRS_OF(TF_PAIRWISE_ATTR_REDUCTION)
-
-template <typename Family>
-constexpr int kGradients = std::size(Family::kPoints);
+template <typename Spec>
+constexpr int kGradients = std::size(Spec::kPoints);
 
 // Whether the loss op says what it counted.
 template <typename Arrays, typename = void>
@@ -79,8 +77,8 @@ template <typename Arrays>
 constexpr bool
     kHasCounted<Arrays, std::void_t<decltype(std::declval<Arrays>().counted)>> =
         true;
-template <typename Family>
-constexpr bool kCounts = kHasCounted<typename Family::Arrays>;
+template <typename Spec>
+constexpr bool kCounts = kHasCounted<typename Spec::Arrays>;
 
 template <typename Problem>
 bool IsReduced(const Problem& problem) {
@@ -90,28 +88,11 @@ bool IsReduced(const Problem& problem) {
 // The shape of the loss, and of the gradient that comes in for it.
 template <typename Problem>
 const char* LossPattern(const Problem& problem) {
-  return problem.reduction == Reduction::kNone ? "n" : "";
+  return IsReduced(problem) ? "" : "n";
 }
 
-// `Context` is an OpKernelConstruction or an InferenceContext.
-template <typename Context>
-absl::Status ReadMargin(Context* context, const char* attribute, double* margin,
-                        bool* soft = nullptr) {
-  std::string text;
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(context->GetAttr(attribute, &text));
-  return ToAbsl(ParseMargin(attribute, text.c_str(), margin, soft));
-}
-
-// The reduction, and whether there are weights.
-template <typename Context, typename Problem>
-absl::Status ReadReduction(Context* context, Problem* problem, bool* weighted) {
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(
-      ReadName(context, "reduction", ParseReduction, &problem->reduction));
-  return context->GetAttr("weighted", weighted);
-}
-
-// The name of the weights and their shape. A family whose weights are others
-// has overloads for its problem, as it may have of LossPattern.
+// The name of the weights and their shape. A spec whose weights are others has
+// overloads for its problem, as it may have of LossPattern.
 template <typename Problem>
 const char* WeightName(const Problem&) {
   return "sample_weight";
@@ -121,224 +102,253 @@ const char* WeightPattern(const Problem&) {
   return "n";
 }
 
-// Reads what the ops of all losses and miners have in common.
-template <typename Family, typename Context>
-absl::Status ReadProblem(Context* context, typename Family::Problem* problem) {
-  tensorflow::DataType type;
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(context->GetAttr("T", &type));
-  problem->dtype = ToDType(type);
-  return Family::ReadAttributes(context, problem);
+// The shape of a gradient that is not made.
+inline Shape NoGradient() { return Shape{true, {0}}; }
+
+// ---- attributes ----
+
+// The reduction, and whether there are weights.
+template <typename Attributes, typename Problem>
+Status ReadReduction(Attributes* attributes, Problem* problem, bool* weighted) {
+  TF_PAIRWISE_RETURN_IF_ERROR(
+      ReadName(attributes, "reduction", ParseReduction, &problem->reduction));
+  return attributes->GetAttr("weighted", weighted);
 }
 
-template <typename Family, typename Context>
-absl::Status ReadLoss(Context* context, typename Family::Problem* problem,
-                      bool* weighted) {
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(ReadProblem<Family>(context, problem));
-  tensorflow::DataType acc;
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(context->GetAttr("Acc", &acc));
+// What the ops of all losses and miners have in common.
+template <typename Spec, typename Attributes>
+Status ReadProblem(Attributes* attributes, typename Spec::Problem* problem) {
+  TF_PAIRWISE_RETURN_IF_ERROR(attributes->GetAttr("T", &problem->dtype));
+  return Spec::ReadAttributes(attributes, problem);
+}
+
+template <typename Spec, typename Attributes>
+Status ReadLoss(Attributes* attributes, typename Spec::Problem* problem,
+                bool* weighted) {
+  TF_PAIRWISE_RETURN_IF_ERROR(ReadProblem<Spec>(attributes, problem));
+  DType acc;
+  TF_PAIRWISE_RETURN_IF_ERROR(attributes->GetAttr("Acc", &acc));
   if (acc != ComputeType(problem->dtype)) {
-    return absl::InvalidArgumentError(
+    return InvalidArgument(
         "Acc: expected double where T is double, else float");
   }
-  return ReadReduction(context, problem, weighted);
+  return ReadReduction(attributes, problem, weighted);
 }
 
+// ---- inputs ----
+
 // Matches the shapes of a loss's inputs, sample_weight included.
-template <typename Family, typename Inputs>
-Status MatchLoss(const typename Family::Problem& problem, bool weighted,
+template <typename Spec, typename Inputs>
+Status MatchLoss(const typename Spec::Problem& problem, bool weighted,
                  const Inputs& inputs, ShapeMatcher* match) {
-  TF_PAIRWISE_RETURN_IF_ERROR(Family::MatchShapes(problem, inputs, match));
+  TF_PAIRWISE_RETURN_IF_ERROR(Spec::MatchShapes(problem, inputs, match));
   if (!weighted) return Ok();
-  return (*match)(WeightName(problem), inputs(Family::kWeight),
+  return (*match)(WeightName(problem), inputs(Spec::kWeight),
                   WeightPattern(problem));
 }
 
 // A call that is ready but for its outputs.
-template <typename Family, typename Call>
-absl::Status BindLoss(const Call& call, bool weighted, ShapeMatcher* match,
-                      typename Family::Problem* problem,
-                      typename Family::Arrays* arrays) {
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(
-      ToAbsl(MatchLoss<Family>(*problem, weighted, InputsOf(call), match)));
-  Family::Bind(call, *match, problem, arrays);
-  if (weighted) arrays->weights = call.input(Family::kWeight);
-  return ToAbsl(Check(*problem));
+template <typename Spec, typename Call>
+Status BindLoss(const Call& call, bool weighted, ShapeMatcher* match,
+                typename Spec::Problem* problem,
+                typename Spec::Arrays* arrays) {
+  TF_PAIRWISE_RETURN_IF_ERROR(
+      MatchLoss<Spec>(*problem, weighted, InputsOf(call), match));
+  Spec::Bind(call, *match, problem, arrays);
+  if (weighted) arrays->weights = call.input(Spec::kWeight);
+  return Check(*problem);
 }
 
-template <typename Family, typename Call>
-absl::Status RunLoss(Call& call, const typename Family::Problem& problem,
-                     const typename Family::Arrays& arrays,
-                     bool with_gradient) {
+template <typename Spec, typename Call>
+Status RunLoss(Call& call, const typename Spec::Problem& problem,
+               const typename Spec::Arrays& arrays, bool with_gradient) {
+  const auto& launcher = call.launcher();
   void* scratch = nullptr;
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Scratch(
-      Family::ScratchBytes(problem, with_gradient, call.workers()), &scratch));
-  return ToAbsl(Family::Run(problem, arrays, scratch, call.launcher()));
+  TF_PAIRWISE_RETURN_IF_ERROR(call.Scratch(
+      Spec::ScratchBytes(problem, with_gradient, launcher), &scratch));
+  return Spec::Run(problem, arrays, scratch, launcher);
 }
 
-template <typename Family>
-class LossOp {
+// ---- gradients ----
+
+// Gradients are made in the compute type, and leave in the points' own.
+inline bool IsComputeType(DType dtype) { return dtype == ComputeType(dtype); }
+
+// The gradients that an op makes and puts out from its output `first` on.
+template <typename Spec>
+class PointGradients {
  public:
-  template <typename Context>
-  absl::Status Read(Context* context) {
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadLoss<Family>(context, &problem_, &weighted_));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        context->GetAttr("with_gradient", &with_gradient_));
-    if (with_gradient_ && !IsReduced(problem_)) {
-      return absl::InvalidArgumentError(
-          "with_gradient: got true, expected false where reduction is none");
-    }
-    return absl::OkStatus();
-  }
+  using Problem = typename Spec::Problem;
 
   template <typename Call>
-  absl::Status Run(Call& call) const {
-    ShapeMatcher match;
-    typename Family::Problem problem = problem_;
-    typename Family::Arrays arrays;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        BindLoss<Family>(call, weighted_, &match, &problem, &arrays));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        call.Output(0, match(LossPattern(problem)), &arrays.loss));
-    for (int i = 0; i < kGradients<Family>; ++i) {
-      const bool made = with_gradient_ && Family::HasGradient(problem, i);
-      void* gradient = nullptr;
-      TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Output(
-          1 + i, made ? call.shape(Family::kPoints[i]) : Shape{true, {0}},
-          &gradient));
-      if (made) Family::SetGradient(&arrays, i, gradient);
+  Status Allocate(Call& call, const Problem& problem, int first,
+                  typename Spec::Arrays* arrays) {
+    for (int i = 0; i < kGradients<Spec>; ++i) {
+      if (!Spec::HasGradient(problem, i)) {
+        TF_PAIRWISE_RETURN_IF_ERROR(
+            call.Output(first + i, NoGradient(), &outputs_[i]));
+        continue;
+      }
+      const Shape shape = call.shape(Spec::kPoints[i]);
+      const DType dtype = call.dtype(Spec::kPoints[i]);
+      TF_PAIRWISE_RETURN_IF_ERROR(call.Output(first + i, shape, &outputs_[i]));
+      made_[i] = outputs_[i];
+      if (!IsComputeType(dtype)) {
+        TF_PAIRWISE_RETURN_IF_ERROR(
+            call.Scratch(shape.elements() * SizeOfCompute(dtype), &made_[i]));
+      }
+      Spec::SetGradient(arrays, i, made_[i]);
     }
-    if constexpr (kCounts<Family>) {
-      void* counted = nullptr;
-      TF_PAIRWISE_TF_RETURN_IF_ERROR(
-          call.Output(1 + kGradients<Family>, Shape(), &counted));
-      arrays.counted = static_cast<double*>(counted);
+    return Ok();
+  }
+
+  // What the kernel made, times *scale; a null scale is 1.
+  template <typename Call>
+  void Finish(Call& call, const Problem& problem, const void* scale) const {
+    for (int i = 0; i < kGradients<Spec>; ++i) {
+      if (!Spec::HasGradient(problem, i)) continue;
+      if (scale == nullptr && made_[i] == outputs_[i]) continue;
+      Scale(call.dtype(Spec::kPoints[i]),
+            call.shape(Spec::kPoints[i]).elements(), made_[i], scale,
+            outputs_[i], call.launcher());
     }
-    return RunLoss<Family>(call, problem, arrays, with_gradient_);
   }
 
  private:
-  typename Family::Problem problem_;
+  void* outputs_[kGradients<Spec>] = {};
+  void* made_[kGradients<Spec>] = {};
+};
+
+// ---- the ops ----
+
+template <typename Spec>
+class LossOp {
+ public:
+  template <typename Attributes>
+  Status Read(Attributes* attributes) {
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        ReadLoss<Spec>(attributes, &problem_, &weighted_));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        attributes->GetAttr("with_gradient", &with_gradient_));
+    if (with_gradient_ && !IsReduced(problem_)) {
+      return InvalidArgument(
+          "with_gradient: got true, expected false where reduction is none");
+    }
+    return Ok();
+  }
+
+  template <typename Call>
+  Status Run(Call& call) const {
+    ShapeMatcher match;
+    typename Spec::Problem problem = problem_;
+    typename Spec::Arrays arrays;
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        BindLoss<Spec>(call, weighted_, &match, &problem, &arrays));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        call.Output(0, match(LossPattern(problem)), &arrays.loss));
+    for (int i = 0; i < kGradients<Spec>; ++i) {
+      const bool made = with_gradient_ && Spec::HasGradient(problem, i);
+      void* gradient = nullptr;
+      TF_PAIRWISE_RETURN_IF_ERROR(
+          call.Output(1 + i, made ? call.shape(Spec::kPoints[i]) : NoGradient(),
+                      &gradient));
+      if (made) Spec::SetGradient(&arrays, i, gradient);
+    }
+    if constexpr (kCounts<Spec>) {
+      void* counted = nullptr;
+      TF_PAIRWISE_RETURN_IF_ERROR(
+          call.Output(1 + kGradients<Spec>, Shape(), &counted));
+      arrays.counted = static_cast<double*>(counted);
+    }
+    return RunLoss<Spec>(call, problem, arrays, with_gradient_);
+  }
+
+ private:
+  typename Spec::Problem problem_;
   bool weighted_ = false;
   bool with_gradient_ = false;
 };
 
-template <typename Family>
+template <typename Spec>
 class LossGradOp {
  public:
-  static constexpr int kUpstream = Family::kInputs;
-  static constexpr int kCached = Family::kInputs + 1;
+  static constexpr int kUpstream = Spec::kInputs;
+  static constexpr int kCached = Spec::kInputs + 1;
 
-  template <typename Context>
-  absl::Status Read(Context* context) {
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadLoss<Family>(context, &problem_, &weighted_));
-    return context->GetAttr("cached", &cached_);
+  template <typename Attributes>
+  Status Read(Attributes* attributes) {
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        ReadLoss<Spec>(attributes, &problem_, &weighted_));
+    return attributes->GetAttr("cached", &cached_);
   }
 
   template <typename Call>
-  absl::Status Run(Call& call) const {
+  Status Run(Call& call) const {
     ShapeMatcher match;
     Problem problem = problem_;
     Arrays arrays;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        BindLoss<Family>(call, weighted_, &match, &problem, &arrays));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ToAbsl(match("upstream", call.shape(kUpstream), LossPattern(problem))));
-    for (int i = 0; i < kGradients<Family>; ++i) {
-      if (Family::HasGradient(problem, i)) continue;
-      void* empty = nullptr;
-      TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Output(i, Shape{true, {0}}, &empty));
-    }
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        BindLoss<Spec>(call, weighted_, &match, &problem, &arrays));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        match("upstream", call.shape(kUpstream), LossPattern(problem)));
     return cached_ ? ScaleCached(call, problem)
                    : Recompute(call, problem, arrays);
   }
 
  private:
-  using Problem = typename Family::Problem;
-  using Arrays = typename Family::Arrays;
-
-  // Gradients are made in the compute type, and leave in the points' own.
-  static bool SameType(DType dtype) {
-    return SizeOf(dtype) == SizeOfCompute(dtype);
-  }
+  using Problem = typename Spec::Problem;
+  using Arrays = typename Spec::Arrays;
 
   template <typename Call>
-  static double Upstream(const Call& call) {
-    return LoadCompute(call.dtype(kUpstream), call.input(kUpstream), 0);
-  }
-
-  template <typename Call>
-  absl::Status ScaleCached(Call& call, const Problem& problem) const {
-    const double scale = Upstream(call);
-    for (int i = 0; i < kGradients<Family>; ++i) {
-      if (!Family::HasGradient(problem, i)) continue;
-      const Shape shape = call.shape(Family::kPoints[i]);
-      const DType dtype = call.dtype(Family::kPoints[i]);
+  Status ScaleCached(Call& call, const Problem& problem) const {
+    const bool one = call.IsOne(kUpstream);
+    for (int i = 0; i < kGradients<Spec>; ++i) {
+      void* gradient = nullptr;
+      if (!Spec::HasGradient(problem, i)) {
+        TF_PAIRWISE_RETURN_IF_ERROR(call.Output(i, NoGradient(), &gradient));
+        continue;
+      }
+      const Shape shape = call.shape(Spec::kPoints[i]);
+      const DType dtype = call.dtype(Spec::kPoints[i]);
       if (call.shape(kCached + i).sizes != shape.sizes) {
-        return absl::InvalidArgumentError(
+        return InvalidArgument(
             "cached: got a gradient of another shape than its input, expected "
             "an output of the loss op with with_gradient");
       }
-      if (SameType(dtype) && scale == 1.0 && call.Pass(kCached + i, i)) {
-        continue;
+      if (IsComputeType(dtype)) {
+        if (one && call.Pass(kCached + i, i)) continue;
+        TF_PAIRWISE_RETURN_IF_ERROR(call.OutputOver(kCached + i, i, &gradient));
+      } else {
+        TF_PAIRWISE_RETURN_IF_ERROR(call.Output(i, shape, &gradient));
       }
-      void* gradient = nullptr;
-      TF_PAIRWISE_TF_RETURN_IF_ERROR(
-          SameType(dtype) ? call.OutputOver(kCached + i, i, &gradient)
-                          : call.Output(i, shape, &gradient));
-      ScaleCpu(dtype, shape.elements(), call.input(kCached + i), scale,
-               gradient, call.launcher());
+      Scale(dtype, shape.elements(), call.input(kCached + i),
+            call.input(kUpstream), gradient, call.launcher());
     }
-    return absl::OkStatus();
+    return Ok();
   }
 
   template <typename Call>
-  absl::Status Recompute(Call& call, const Problem& problem,
-                         Arrays arrays) const {
-    // Without a reduction, upstream is one more weight.
-    double scale = 1.0;
+  Status Recompute(Call& call, const Problem& problem, Arrays arrays) const {
+    const void* scale = nullptr;
     if (IsReduced(problem)) {
-      scale = Upstream(call);
+      if (!call.IsOne(kUpstream)) scale = call.input(kUpstream);
     } else {
+      // Without a reduction, upstream is one more weight.
       const int64_t n = call.shape(kUpstream).elements();
       void* weights = nullptr;
-      TF_PAIRWISE_TF_RETURN_IF_ERROR(
+      TF_PAIRWISE_RETURN_IF_ERROR(
           call.Scratch(n * SizeOfCompute(problem.dtype), &weights));
-      for (int64_t i = 0; i < n; ++i) {
-        StoreCompute(problem.dtype,
-                     LoadCompute(problem.dtype, arrays.weights, i) *
-                         LoadCompute(problem.dtype, call.input(kUpstream), i),
-                     weights, i);
-      }
+      Multiply(problem.dtype, n, arrays.weights, call.input(kUpstream), weights,
+               call.launcher());
       arrays.weights = weights;
     }
-
-    void* outputs[kGradients<Family>];
-    void* gradients[kGradients<Family>];
-    for (int i = 0; i < kGradients<Family>; ++i) {
-      if (!Family::HasGradient(problem, i)) continue;
-      const Shape shape = call.shape(Family::kPoints[i]);
-      const DType dtype = call.dtype(Family::kPoints[i]);
-      TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Output(i, shape, &outputs[i]));
-      gradients[i] = outputs[i];
-      if (!SameType(dtype)) {
-        TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Scratch(
-            shape.elements() * SizeOfCompute(dtype), &gradients[i]));
-      }
-      Family::SetGradient(&arrays, i, gradients[i]);
-    }
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        RunLoss<Family>(call, problem, arrays, /*with_gradient=*/true));
-
-    for (int i = 0; i < kGradients<Family>; ++i) {
-      if (!Family::HasGradient(problem, i)) continue;
-      const DType dtype = call.dtype(Family::kPoints[i]);
-      if (SameType(dtype) && scale == 1.0) continue;
-      ScaleCpu(dtype, call.shape(Family::kPoints[i]).elements(), gradients[i],
-               scale, outputs[i], call.launcher());
-    }
-    return absl::OkStatus();
+    PointGradients<Spec> gradients;
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        gradients.Allocate(call, problem, /*first=*/0, &arrays));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        RunLoss<Spec>(call, problem, arrays, /*with_gradient=*/true));
+    gradients.Finish(call, problem, scale);
+    return Ok();
   }
 
   Problem problem_;
@@ -346,60 +356,41 @@ class LossGradOp {
   bool cached_ = false;
 };
 
-// ---- shape functions ----
-
-template <typename Family>
-absl::Status MatchLossShapes(InferenceContext* context, ShapeMatcher* match,
-                             typename Family::Problem* problem) {
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(Family::ReadAttributes(context, problem));
-  bool weighted = false;
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(ReadReduction(context, problem, &weighted));
-  return ToAbsl(
-      MatchLoss<Family>(*problem, weighted, InferenceInputs{context}, match));
-}
-
-// The gradients of the points, in outputs from `first` on.
-template <typename Family>
-void SetGradientShapes(InferenceContext* context,
-                       const typename Family::Problem& problem, bool made,
-                       int first) {
-  for (int i = 0; i < kGradients<Family>; ++i) {
-    context->set_output(first + i,
-                        made && Family::HasGradient(problem, i)
-                            ? context->input(Family::kPoints[i])
-                            : context->MakeShape({context->MakeDim(0)}));
+template <typename Spec>
+class LossAndGradientOp {
+ public:
+  template <typename Attributes>
+  Status Read(Attributes* attributes) {
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        ReadLoss<Spec>(attributes, &problem_, &weighted_));
+    return attributes->GetAttr("with_gradient", &with_gradient_);
   }
-}
 
-template <typename Family>
-absl::Status LossShape(InferenceContext* context) {
-  ShapeMatcher match;
-  typename Family::Problem problem;
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(
-      MatchLossShapes<Family>(context, &match, &problem));
-  bool with_gradient;
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(
-      context->GetAttr("with_gradient", &with_gradient));
-  context->set_output(0, ToHandle(context, match(LossPattern(problem))));
-  SetGradientShapes<Family>(context, problem, with_gradient, 1);
-  if constexpr (kCounts<Family>) {
-    context->set_output(1 + kGradients<Family>, context->Scalar());
+  template <typename Call>
+  Status Run(Call& call) const {
+    ShapeMatcher match;
+    typename Spec::Problem problem = problem_;
+    typename Spec::Arrays arrays;
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        BindLoss<Spec>(call, weighted_, &match, &problem, &arrays));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        call.Output(0, match(LossPattern(problem)), &arrays.loss));
+    PointGradients<Spec> gradients;
+    if (with_gradient_) {
+      TF_PAIRWISE_RETURN_IF_ERROR(
+          gradients.Allocate(call, problem, /*first=*/1, &arrays));
+    }
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        RunLoss<Spec>(call, problem, arrays, with_gradient_));
+    if (with_gradient_) gradients.Finish(call, problem, /*scale=*/nullptr);
+    return Ok();
   }
-  return absl::OkStatus();
-}
 
-template <typename Family>
-absl::Status LossGradShape(InferenceContext* context) {
-  ShapeMatcher match;
-  typename Family::Problem problem;
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(
-      MatchLossShapes<Family>(context, &match, &problem));
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(ToAbsl(
-      match("upstream", ToShape(context, context->input(Family::kInputs)),
-            LossPattern(problem))));
-  SetGradientShapes<Family>(context, problem, /*made=*/true, 0);
-  return absl::OkStatus();
-}
+ private:
+  typename Spec::Problem problem_;
+  bool weighted_ = false;
+  bool with_gradient_ = false;
+};
 
 }  // namespace tf_pairwise
 

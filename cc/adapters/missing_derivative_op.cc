@@ -28,7 +28,7 @@ class MissingDerivativeOp : public tensorflow::OpKernel {
 REGISTER_OP("TfPairwise>MissingDerivative")
     .Input("like: T")
     .Output("derivative: T")
-    .Attr(TF_PAIRWISE_ATTR_T)
+    .Attr(kTypeAttr)
     .Attr("message: string")
     .SetShapeFn([](InferenceContext* context) -> absl::Status {
       context->set_output(0, context->input(0));

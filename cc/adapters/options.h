@@ -3,9 +3,13 @@
 
 #include <charconv>
 #include <cstring>
+#include <string>
 #include <system_error>
 
+#include "core/names.h"
 #include "core/status.h"
+
+// From an op's attributes, which are text and numbers, to options.
 
 namespace tf_pairwise {
 
@@ -26,6 +30,25 @@ inline Status ParseMargin(const char* argument, const char* text,
                            text, soft != nullptr ? " or \"soft\"" : "");
   }
   return Ok();
+}
+
+// ---- attributes of an op (see call.h) ----
+
+// An attribute by its public name, into the enum that `parse` makes of it.
+template <typename Attributes, typename Enum>
+Status ReadName(Attributes* attributes, const char* attribute,
+                Status (*parse)(const char*, Enum*), Enum* value) {
+  std::string name;
+  TF_PAIRWISE_RETURN_IF_ERROR(attributes->GetAttr(attribute, &name));
+  return parse(name.c_str(), value);
+}
+
+template <typename Attributes>
+Status ReadMargin(Attributes* attributes, const char* attribute, double* margin,
+                  bool* soft = nullptr) {
+  std::string text;
+  TF_PAIRWISE_RETURN_IF_ERROR(attributes->GetAttr(attribute, &text));
+  return ParseMargin(attribute, text.c_str(), margin, soft);
 }
 
 }  // namespace tf_pairwise

@@ -9,8 +9,8 @@
 #include "absl/status/status.h"
 #include "adapters/call.h"
 #include "adapters/shape_matcher.h"
-#include "core/names.h"
 #include "core/parallel.h"
+#include "core/names.h"
 #include "core/status.h"
 #include "core/types.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -18,8 +18,8 @@
 #include "tensorflow/core/framework/tensor.h"
 #include "tensorflow/core/lib/core/threadpool.h"
 
-// From TensorFlow's vocabulary to ours: types, statuses, shapes, attributes,
-// threads, calls.
+// From TensorFlow's vocabulary to ours: statuses, types, shapes, attributes,
+// threads, calls. What losses register is in loss_shape.h.
 
 namespace tf_pairwise {
 
@@ -31,13 +31,15 @@ using tensorflow::shape_inference::DimensionHandle;
 using tensorflow::shape_inference::InferenceContext;
 using tensorflow::shape_inference::ShapeHandle;
 
-// The types that every op takes; `Acc` is what its losses come in.
-#define TF_PAIRWISE_ATTR_T "T: {half, bfloat16, float, double}"
-#define TF_PAIRWISE_ATTR_ACC "Acc: {float, double}"
-#define TF_PAIRWISE_ATTR_METRIC \
-  "metric: {'euclidean', 'squared_euclidean', 'cosine', 'manhattan', 'dot'}"
-#define TF_PAIRWISE_ATTR_REDUCTION \
-  "reduction: {'none', 'sum', 'mean', 'mean_nonzero'}"
+// The types that every op takes, and the metrics, as attributes of an op.
+constexpr char kTypeAttr[] = "T: {half, bfloat16, float, double}";
+inline std::string MetricAttr() {
+  std::string names;
+  for (const NamedValue<Metric>& metric : kMetricNames) {
+    names += (names.empty() ? "'" : ", '") + std::string(metric.name) + "'";
+  }
+  return "metric: {" + names + "}";
+}
 
 #define TF_PAIRWISE_TF_RETURN_IF_ERROR(expression) \
   do {                                             \
@@ -53,8 +55,27 @@ inline absl::Status ToAbsl(const Status& status) {
       return absl::OkStatus();
     case Status::kInvalidArgument:
       return absl::InvalidArgumentError(status.message);
+    case Status::kResourceExhausted:
+      return absl::ResourceExhaustedError(status.message);
+    case Status::kUnimplemented:
+      return absl::UnimplementedError(status.message);
     default:
       return absl::InternalError(status.message);
+  }
+}
+
+inline Status FromAbsl(const absl::Status& status) {
+  if (status.ok()) return Ok();
+  const std::string message(status.message());
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+      return InvalidArgument("%s", message.c_str());
+    case absl::StatusCode::kResourceExhausted:
+      return Error(Status::kResourceExhausted, "%s", message.c_str());
+    case absl::StatusCode::kUnimplemented:
+      return Error(Status::kUnimplemented, "%s", message.c_str());
+    default:
+      return Error(Status::kInternal, "%s", message.c_str());
   }
 }
 
@@ -71,11 +92,6 @@ inline DType ToDType(tensorflow::DataType type) {
     default:
       return DType::kFloat32;
   }
-}
-
-inline tensorflow::DataType ComputeType(DType dtype) {
-  return dtype == DType::kFloat64 ? tensorflow::DT_DOUBLE
-                                  : tensorflow::DT_FLOAT;
 }
 
 // ---- shapes ----
@@ -120,15 +136,27 @@ struct InferenceInputs {
 
 // ---- attributes ----
 
-// An attribute by its public name, into the enum that `parse` makes of it.
-// `Context` is an OpKernelConstruction or an InferenceContext.
-template <typename Context, typename Enum>
-absl::Status ReadName(Context* context, const char* attribute,
-                      Status (*parse)(const char*, Enum*), Enum* value) {
-  std::string name;
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(context->GetAttr(attribute, &name));
-  return ToAbsl(parse(name.c_str(), value));
-}
+// The attributes of a node (see call.h): of an OpKernelConstruction, or, while
+// a graph is traced, of an InferenceContext.
+template <typename Context>
+class NodeAttributes {
+ public:
+  explicit NodeAttributes(Context* context) : context_(context) {}
+
+  template <typename T>
+  Status GetAttr(const char* name, T* value) const {
+    return FromAbsl(context_->GetAttr(name, value));
+  }
+  Status GetAttr(const char* name, DType* value) const {
+    tensorflow::DataType type;
+    TF_PAIRWISE_RETURN_IF_ERROR(GetAttr(name, &type));
+    *value = ToDType(type);
+    return Ok();
+  }
+
+ private:
+  Context* context_;
+};
 
 // ---- data ----
 
@@ -187,23 +215,24 @@ class CpuCall {
   }
   const void* input(int input) const { return Data(context_->input(input)); }
 
-  absl::Status Output(int output, const Shape& shape, void** data) {
+  Status Output(int output, const Shape& shape, void** data) {
     TensorShape tensor_shape;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        TensorShape::BuildTensorShape(shape.sizes, &tensor_shape));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        FromAbsl(TensorShape::BuildTensorShape(shape.sizes, &tensor_shape)));
     Tensor* tensor;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        context_->allocate_output(output, tensor_shape, &tensor));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        FromAbsl(context_->allocate_output(output, tensor_shape, &tensor)));
     *data = Data(tensor);
-    return absl::OkStatus();
+    return Ok();
   }
 
-  absl::Status OutputOver(int input, int output, void** data) {
+  Status OutputOver(int input, int output, void** data) {
     Tensor* tensor;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(context_->forward_input_or_allocate_output(
-        {input}, output, context_->input(input).shape(), &tensor));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        FromAbsl(context_->forward_input_or_allocate_output(
+            {input}, output, context_->input(input).shape(), &tensor)));
     *data = Data(tensor);
-    return absl::OkStatus();
+    return Ok();
   }
 
   bool Pass(int input, int output) {
@@ -211,12 +240,14 @@ class CpuCall {
     return true;
   }
 
-  absl::Status Scratch(int64_t bytes, void** data) {
+  bool IsOne(int input) const { return IsOneOnHost(*this, input); }
+
+  Status Scratch(int64_t bytes, void** data) {
     scratch_.emplace_back();
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(context_->allocate_temp(
-        tensorflow::DT_UINT8, TensorShape({bytes}), &scratch_.back()));
+    TF_PAIRWISE_RETURN_IF_ERROR(FromAbsl(context_->allocate_temp(
+        tensorflow::DT_UINT8, TensorShape({bytes}), &scratch_.back())));
     *data = Data(&scratch_.back());
-    return absl::OkStatus();
+    return Ok();
   }
 
   const ParallelFor& launcher() const { return parallel_; }
@@ -234,12 +265,13 @@ class CpuKernel : public tensorflow::OpKernel {
  public:
   explicit CpuKernel(OpKernelConstruction* construction)
       : OpKernel(construction) {
-    OP_REQUIRES_OK(construction, op_.Read(construction));
+    NodeAttributes<OpKernelConstruction> attributes(construction);
+    OP_REQUIRES_OK(construction, ToAbsl(op_.Read(&attributes)));
   }
 
   void Compute(OpKernelContext* context) override {
     CpuCall call(context);
-    OP_REQUIRES_OK(context, op_.Run(call));
+    OP_REQUIRES_OK(context, ToAbsl(op_.Run(call)));
   }
 
  private:

@@ -8,12 +8,12 @@
 #include <utility>
 #include <vector>
 
-#include "absl/status/status.h"
 #include "adapters/call.h"
 #include "adapters/shape_matcher.h"
 #include "adapters/tensorflow.h"
 #include "adapters/work.h"
 #include "core/parallel.h"
+#include "core/status.h"
 #include "core/types.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -51,35 +51,36 @@ class XlaAttributes {
   explicit XlaAttributes(const xla::ffi::Dictionary* attributes)
       : attributes_(attributes) {}
 
-  absl::Status GetAttr(const char* name, std::string* value) {
+  Status GetAttr(const char* name, std::string* value) const {
     std::string_view text;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(Get(name, &text));
+    TF_PAIRWISE_RETURN_IF_ERROR(Get(name, &text));
     *value = std::string(text);
-    return absl::OkStatus();
+    return Ok();
   }
-  absl::Status GetAttr(const char* name, bool* value) {
+  Status GetAttr(const char* name, bool* value) const {
     return Get(name, value);
   }
-  absl::Status GetAttr(const char* name, int64_t* value) {
+  Status GetAttr(const char* name, int64_t* value) const {
     return Get(name, value);
   }
-  absl::Status GetAttr(const char* name, tensorflow::DataType* value) {
+  // A type is the number of TensorFlow's.
+  Status GetAttr(const char* name, DType* value) const {
     int64_t number = 0;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(Get(name, &number));
-    *value = static_cast<tensorflow::DataType>(number);
-    return absl::OkStatus();
+    TF_PAIRWISE_RETURN_IF_ERROR(Get(name, &number));
+    *value = ToDType(static_cast<tensorflow::DataType>(number));
+    return Ok();
   }
 
  private:
   template <typename T>
-  absl::Status Get(const char* name, T* value) {
+  Status Get(const char* name, T* value) const {
     xla::ffi::ErrorOr<T> found = attributes_->get<T>(name);
     if (found.has_error()) {
-      return absl::InternalError(std::string(name) + ": " +
-                                 found.error().message());
+      return Error(Status::kInternal, "%s: %s", name,
+                   found.error().message().c_str());
     }
     *value = found.value();
-    return absl::OkStatus();
+    return Ok();
   }
 
   const xla::ffi::Dictionary* attributes_;
@@ -151,37 +152,39 @@ class XlaCall {
   const void* input(int input) const { return Argument(input).untyped_data(); }
 
   // The buffer is XLA's, of the shape that was inferred.
-  absl::Status Output(int output, const Shape& shape, void** data) {
+  Status Output(int output, const Shape& shape, void** data) {
     auto result = results_.get<xla::ffi::AnyBuffer>(output);
     if (result.has_error()) {
-      return absl::InternalError(result.error().message());
+      return Error(Status::kInternal, "%s", result.error().message().c_str());
     }
     const xla::ffi::AnyBuffer buffer = *result.value();
     const Shape inferred = ToShape(buffer);
     if (inferred.sizes != shape.sizes) {
-      return absl::InternalError("output " + std::to_string(output) +
-                                 ": got shape " + shape.ToString() +
-                                 ", expected " + inferred.ToString() +
-                                 " as XLA compiled it");
+      return Error(Status::kInternal,
+                   "output %d: got shape %s, expected %s as XLA compiled it",
+                   output, shape.ToString().c_str(),
+                   inferred.ToString().c_str());
     }
     *data = buffer.untyped_data();
-    return absl::OkStatus();
+    return Ok();
   }
 
-  absl::Status OutputOver(int input, int output, void** data) {
+  Status OutputOver(int input, int output, void** data) {
     return Output(output, shape(input), data);
   }
 
   bool Pass(int, int) { return false; }
 
-  absl::Status Scratch(int64_t bytes, void** data) {
+  bool IsOne(int input) const { return IsOneOnHost(*this, input); }
+
+  Status Scratch(int64_t bytes, void** data) {
     *data = std::malloc(bytes);
     if (*data == nullptr && bytes > 0) {
-      return absl::ResourceExhaustedError("no memory for " +
-                                          std::to_string(bytes) + " bytes");
+      return Error(Status::kResourceExhausted, "no memory for %lld bytes",
+                   static_cast<long long>(bytes));
     }
     scratch_.emplace_back(*data, &std::free);
-    return absl::OkStatus();
+    return Ok();
   }
 
   const ParallelFor& launcher() const { return parallel_; }
@@ -206,10 +209,11 @@ class XlaCall {
   std::vector<std::unique_ptr<void, void (*)(void*)>> scratch_;
 };
 
-inline xla::ffi::Error ToXla(const absl::Status& status) {
+inline xla::ffi::Error ToXla(const Status& status) {
   if (status.ok()) return xla::ffi::Error::Success();
-  return xla::ffi::Error(static_cast<xla::ffi::ErrorCode>(status.code()),
-                         std::string(status.message()));
+  // XLA's codes are absl's.
+  return xla::ffi::Error(
+      static_cast<xla::ffi::ErrorCode>(ToAbsl(status).code()), status.message);
 }
 
 template <typename Op>
@@ -219,7 +223,7 @@ xla::ffi::Error RunOp(xla::ffi::ThreadPool pool,
                       xla::ffi::Dictionary dictionary) {
   Op op;
   XlaAttributes attributes(&dictionary);
-  const absl::Status read = op.Read(&attributes);
+  const Status read = op.Read(&attributes);
   if (!read.ok()) return ToXla(read);
   XlaCall call(std::move(pool), std::move(arguments), std::move(results));
   return ToXla(op.Run(call));

@@ -1,5 +1,6 @@
 #include "contrastive/contrastive_op.h"
 
+#include "adapters/loss_shape.h"
 #include "adapters/tensorflow.h"
 #include "tensorflow/core/framework/op.h"
 
@@ -8,34 +9,28 @@
 namespace tf_pairwise {
 namespace {
 
-#define TF_PAIRWISE_ATTR_BATCH_REDUCTION \
-  "reduction: {'none', 'sum', 'mean', 'mean_nonzero', 'balanced_mean'}"
+OpBuilder ContrastiveAttributes(OpBuilder op) {
+  return DistanceLossAttributes(op, kReductionAttr);
+}
 
-#define TF_PAIRWISE_BATCH_CONTRASTIVE_ATTRS                   \
-  TF_PAIRWISE_LOSS_ATTRS_OF(TF_PAIRWISE_ATTR_BATCH_REDUCTION) \
-      .Attr("positive_margin: string")                        \
-      .Attr("squared: bool")                                  \
-      .Attr("self: bool")
+OpBuilder BatchContrastiveAttributes(OpBuilder op) {
+  op = DistanceLossAttributes(op,
+                              "reduction: {'none', 'sum', 'mean', "
+                              "'mean_nonzero', 'balanced_mean'}");
+  op.Attr("positive_margin: string").Attr("squared: bool").Attr("self: bool");
+  return op;
+}
 
-#define TF_PAIRWISE_SOFTMAX_ATTRS                                     \
-  .Attr(TF_PAIRWISE_ATTR_T)                                           \
-      .Attr(TF_PAIRWISE_ATTR_ACC)                                     \
-      .Attr("kind: {'info_nce', 'supervised', 'nt_xent', 'sigmoid'}") \
-      .Attr("reduction: {'none', 'sum', 'mean'}")                     \
-      .Attr("normalize: bool")                                        \
-      .Attr("symmetric: bool")                                        \
-      .Attr("weighted: bool")                                         \
-      .Attr("self: bool")
-
-REGISTER_OP("TfPairwise>ContrastiveLoss")
+TF_PAIRWISE_REGISTER_OP("ContrastiveLoss", ContrastiveAttributes)
     .Input("x1: T")
     .Input("x2: T")
     .Input("labels: Acc")
     .Input("sample_weight: Acc")
     .Output("loss: Acc")
     .Output("x1_grad: Acc")
-    .Output("x2_grad: Acc") TF_PAIRWISE_LOSS_ATTRS.Attr("with_gradient: bool")
-    .SetShapeFn(LossShape<ContrastiveFamily>)
+    .Output("x2_grad: Acc")
+    .Attr("with_gradient: bool")
+    .SetShapeFn(LossShape<ContrastiveLossSpec>)
     .Doc(R"doc(
 The contrastive loss of explicit pairs:
 0.5 (1 - y) D^2 + 0.5 y max(0, margin - D)^2, y the label.
@@ -53,7 +48,7 @@ weighted: Whether sample_weight is there.
 with_gradient: Make the gradient in the same pass. Not for the reduction none.
 )doc");
 
-REGISTER_OP("TfPairwise>ContrastiveLossGrad")
+TF_PAIRWISE_REGISTER_OP("ContrastiveLossGrad", ContrastiveAttributes)
     .Input("x1: T")
     .Input("x2: T")
     .Input("labels: Acc")
@@ -62,8 +57,9 @@ REGISTER_OP("TfPairwise>ContrastiveLossGrad")
     .Input("cached_x1_grad: Acc")
     .Input("cached_x2_grad: Acc")
     .Output("x1_grad: T")
-    .Output("x2_grad: T") TF_PAIRWISE_LOSS_ATTRS.Attr("cached: bool")
-    .SetShapeFn(LossGradShape<ContrastiveFamily>)
+    .Output("x2_grad: T")
+    .Attr("cached: bool")
+    .SetShapeFn(LossGradShape<ContrastiveLossSpec>)
     .Doc(R"doc(
 The gradient of sum(upstream * ContrastiveLoss(x1, x2, labels)).
 
@@ -71,7 +67,7 @@ upstream: The loss's shape.
 cached: The loss op made the gradient, and has only to be scaled here.
 )doc");
 
-REGISTER_OP("TfPairwise>BatchContrastiveLoss")
+TF_PAIRWISE_REGISTER_OP("BatchContrastiveLoss", BatchContrastiveAttributes)
     .Input("embeddings: T")
     .Input("labels: int64")
     .Input("ref_embeddings: T")
@@ -81,9 +77,9 @@ REGISTER_OP("TfPairwise>BatchContrastiveLoss")
     .Output("loss: Acc")
     .Output("embeddings_grad: Acc")
     .Output("refs_grad: Acc")
-    .Output("counted: double") TF_PAIRWISE_BATCH_CONTRASTIVE_ATTRS
+    .Output("counted: double")
     .Attr("with_gradient: bool")
-    .SetShapeFn(LossShape<BatchContrastiveFamily>)
+    .SetShapeFn(LossShape<BatchContrastiveLossSpec>)
     .Doc(R"doc(
 The contrastive loss over all pairs of a labelled batch: of the hinges
 h = max(0, D - positive_margin) of equal labels, max(0, margin - D) of others.
@@ -112,7 +108,7 @@ self: The embeddings are their own references.
 with_gradient: Make the gradient in the same pass. Not for the reduction none.
 )doc");
 
-REGISTER_OP("TfPairwise>BatchContrastiveLossGrad")
+TF_PAIRWISE_REGISTER_OP("BatchContrastiveLossGrad", BatchContrastiveAttributes)
     .Input("embeddings: T")
     .Input("labels: int64")
     .Input("ref_embeddings: T")
@@ -123,9 +119,9 @@ REGISTER_OP("TfPairwise>BatchContrastiveLossGrad")
     .Input("cached_embeddings_grad: Acc")
     .Input("cached_refs_grad: Acc")
     .Output("embeddings_grad: T")
-    .Output("refs_grad: T") TF_PAIRWISE_BATCH_CONTRASTIVE_ATTRS
+    .Output("refs_grad: T")
     .Attr("cached: bool")
-    .SetShapeFn(LossGradShape<BatchContrastiveFamily>)
+    .SetShapeFn(LossGradShape<BatchContrastiveLossSpec>)
     .Doc(R"doc(
 The gradient of sum(upstream * BatchContrastiveLoss(embeddings, labels, ...)).
 
@@ -134,94 +130,13 @@ cached: The loss op made the gradient, and has only to be scaled here.
 refs_grad: [0] with `self`.
 )doc");
 
-REGISTER_OP("TfPairwise>SoftmaxLoss")
-    .Input("queries: T")
-    .Input("labels: int64")
-    .Input("keys: T")
-    .Input("key_labels: int64")
-    .Input("offset: int64")
-    .Input("sample_weight: Acc")
-    .Input("temperature: Acc")
-    .Input("scale: Acc")
-    .Input("bias: Acc")
-    .Output("loss: Acc")
-    .Output("queries_grad: Acc")
-    .Output("keys_grad: Acc")
-    .Output("temperature_grad: Acc")
-    .Output("scale_grad: Acc")
-    .Output("bias_grad: Acc")
-    .Output("counted: double") TF_PAIRWISE_SOFTMAX_ATTRS
-    .Attr("with_gradient: bool")
-    .SetShapeFn(LossShape<SoftmaxFamily>)
-    .Doc(R"doc(
-A loss over the dot products s_ij of a batch, with log-sum-exp made online. The
-kinds are tf_pairwise's info_nce_loss, supervised_contrastive_loss, nt_xent_loss
-and sigmoid_contrastive_loss.
-
-queries: [n, d]; the embeddings of the kinds supervised and nt_xent.
-labels: [n] or [n, 1], of the kinds supervised and nt_xent.
-keys: [m, d]; the references of the kinds supervised and nt_xent, with `self`
-  the embeddings, passed again; so are key_labels.
-key_labels: [m] or [m, 1], of the kinds supervised and nt_xent.
-offset: []. Of the kinds info_nce and sigmoid the positive of query i is key
-  i + offset. Of the others anchor i is reference i + offset, a pair that is left
-  out; negative for none, and not read with `self`.
-sample_weight: [n], one per row, or anything without `weighted`.
-temperature: [], of all kinds but sigmoid.
-scale: [], of the kind sigmoid. So is bias.
-loss: [] or, for the reduction none, [n].
-queries_grad: The gradient of the loss in its own type, or [0] without
-  `with_gradient`, and for what the kind does not read. So are the others.
-keys_grad: With `self` [0], where queries_grad is the whole gradient.
-counted: [], what a mean divides by.
-normalize: s_ij is of the L2-normalised points, else of the points as they are.
-symmetric: The mean of both directions, of the kind info_nce; m is n, and offset
-  0.
-weighted: Whether sample_weight is there.
-self: The embeddings are their own references; of the kinds supervised and
-  nt_xent.
-with_gradient: Make the gradient in the same pass. Not for the reduction none.
-)doc");
-
-REGISTER_OP("TfPairwise>SoftmaxLossGrad")
-    .Input("queries: T")
-    .Input("labels: int64")
-    .Input("keys: T")
-    .Input("key_labels: int64")
-    .Input("offset: int64")
-    .Input("sample_weight: Acc")
-    .Input("temperature: Acc")
-    .Input("scale: Acc")
-    .Input("bias: Acc")
-    .Input("upstream: Acc")
-    .Input("cached_queries_grad: Acc")
-    .Input("cached_keys_grad: Acc")
-    .Input("cached_temperature_grad: Acc")
-    .Input("cached_scale_grad: Acc")
-    .Input("cached_bias_grad: Acc")
-    .Output("queries_grad: T")
-    .Output("keys_grad: T")
-    .Output("temperature_grad: Acc")
-    .Output("scale_grad: Acc")
-    .Output("bias_grad: Acc") TF_PAIRWISE_SOFTMAX_ATTRS.Attr("cached: bool")
-    .SetShapeFn(LossGradShape<SoftmaxFamily>)
-    .Doc(R"doc(
-The gradient of sum(upstream * SoftmaxLoss(queries, labels, keys, ...)).
-
-upstream: The loss's shape.
-cached: The loss op made the gradient, and has only to be scaled here.
-keys_grad: [0], as all that follow, for what the kind does not read; with `self`
-  too.
-)doc");
-
-TF_PAIRWISE_REGISTER_CPU("ContrastiveLoss", LossOp<ContrastiveFamily>);
-TF_PAIRWISE_REGISTER_CPU("ContrastiveLossGrad", LossGradOp<ContrastiveFamily>);
+TF_PAIRWISE_REGISTER_CPU("ContrastiveLoss", LossOp<ContrastiveLossSpec>);
+TF_PAIRWISE_REGISTER_CPU("ContrastiveLossGrad",
+                         LossGradOp<ContrastiveLossSpec>);
 TF_PAIRWISE_REGISTER_CPU("BatchContrastiveLoss",
-                         LossOp<BatchContrastiveFamily>);
+                         LossOp<BatchContrastiveLossSpec>);
 TF_PAIRWISE_REGISTER_CPU("BatchContrastiveLossGrad",
-                         LossGradOp<BatchContrastiveFamily>);
-TF_PAIRWISE_REGISTER_CPU("SoftmaxLoss", LossOp<SoftmaxFamily>);
-TF_PAIRWISE_REGISTER_CPU("SoftmaxLossGrad", LossGradOp<SoftmaxFamily>);
+                         LossGradOp<BatchContrastiveLossSpec>);
 
 }  // namespace
 }  // namespace tf_pairwise

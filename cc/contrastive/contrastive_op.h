@@ -7,7 +7,7 @@
 #include "adapters/call.h"
 #include "adapters/loss_op.h"
 #include "contrastive/contrastive.h"
-#include "softmax/softmax.h"
+#include "core/names.h"
 
 // What the ops of the contrastive family do in every binding. What a loss op
 // does around its kernel is in adapters/loss_op.h; here is what is the family's
@@ -17,17 +17,17 @@ namespace tf_pairwise {
 
 // ---- explicit pairs ----
 
-struct ContrastiveFamily {
+struct ContrastiveLossSpec {
   using Problem = ContrastiveLoss;
   using Arrays = ContrastiveArrays;
   enum { kX1, kX2, kLabels, kWeight, kInputs };
   static constexpr int kPoints[] = {kX1, kX2};
 
-  template <typename Context>
-  static absl::Status ReadAttributes(Context* context, Problem* problem) {
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadName(context, "metric", ParseMetric, &problem->metric));
-    return ReadMargin(context, "margin", &problem->margin);
+  template <typename Attributes>
+  static Status ReadAttributes(Attributes* attributes, Problem* problem) {
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        ReadName(attributes, "metric", ParseMetric, &problem->metric));
+    return ReadMargin(attributes, "margin", &problem->margin);
   }
 
   template <typename Inputs>
@@ -54,164 +54,43 @@ struct ContrastiveFamily {
     (i == 0 ? arrays->x1_grad : arrays->x2_grad) = gradient;
   }
 
-  static int64_t ScratchBytes(const Problem& problem, bool, int workers) {
-    return ContrastiveLossScratchBytes(problem, workers);
+  static int64_t ScratchBytes(const Problem& problem, bool,
+                              const ParallelFor& launcher) {
+    return ContrastiveLossScratchBytes(problem, launcher.workers);
   }
 
   static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
-                    const ParallelFor& parallel) {
-    return ContrastiveLossCpu(problem, arrays, scratch, parallel);
+                    const ParallelFor& launcher) {
+    return ContrastiveLossCpu(problem, arrays, scratch, launcher);
   }
 };
 
 // ---- all pairs of a labelled batch ----
 
-struct BatchContrastiveFamily
-    : BatchFamily<BatchContrastiveLoss, BatchContrastiveArrays> {
-  template <typename Context>
-  static absl::Status ReadAttributes(Context* context, Problem* problem) {
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadName(context, "metric", ParseMetric, &problem->metric));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadMargin(context, "margin", &problem->margin));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadMargin(context, "positive_margin", &problem->positive_margin));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        context->GetAttr("squared", &problem->squared));
-    return context->GetAttr("self", &problem->self);
+struct BatchContrastiveLossSpec
+    : BatchLossSpec<BatchContrastiveLoss, BatchContrastiveArrays> {
+  template <typename Attributes>
+  static Status ReadAttributes(Attributes* attributes, Problem* problem) {
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        ReadName(attributes, "metric", ParseMetric, &problem->metric));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        ReadMargin(attributes, "margin", &problem->margin));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        ReadMargin(attributes, "positive_margin", &problem->positive_margin));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        attributes->GetAttr("squared", &problem->squared));
+    return attributes->GetAttr("self", &problem->self);
   }
 
   static int64_t ScratchBytes(const Problem& problem, bool with_gradient,
-                              int workers) {
-    return BatchContrastiveLossScratchBytes(problem, with_gradient, workers);
+                              const ParallelFor& launcher) {
+    return BatchContrastiveLossScratchBytes(problem, with_gradient,
+                                            launcher.workers);
   }
 
   static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
-                    const ParallelFor& parallel) {
-    return BatchContrastiveLossCpu(problem, arrays, scratch, parallel);
-  }
-};
-
-// ---- losses over the dot products of a batch ----
-
-// One op for all of them, with the inputs of a labelled batch's: keys are its
-// references. Inputs that a kind does not read are passed all the same, and
-// have no gradient.
-struct SoftmaxFamily : BatchFamily<SoftmaxLoss, SoftmaxArrays> {
-  enum {
-    kQueries = kEmbeddings,
-    kKeys = kRefs,
-    kKeyLabels = kRefLabels,
-    kOffset = kSelfOffset,
-    kTemperature = BatchFamily::kInputs,
-    kScale,
-    kBias,
-    kInputs
-  };
-  static constexpr int kPoints[] = {kQueries, kKeys, kTemperature, kScale,
-                                    kBias};
-
-  static bool IsSigmoid(const Problem& problem) {
-    return problem.kind == SoftmaxKind::kSigmoid;
-  }
-
-  template <typename Context>
-  static absl::Status ReadAttributes(Context* context, Problem* problem) {
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadName(context, "kind", ParseSoftmaxKind, &problem->kind));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        context->GetAttr("normalize", &problem->normalize));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        context->GetAttr("symmetric", &problem->symmetric));
-    return context->GetAttr("self", &problem->self);
-  }
-
-  template <typename Inputs>
-  static Status MatchShapes(const Problem& problem, const Inputs& inputs,
-                            ShapeMatcher* match) {
-    if (IsLabelled(problem)) {
-      TF_PAIRWISE_RETURN_IF_ERROR(
-          BatchFamily::MatchShapes(problem, inputs, match));
-    } else {
-      TF_PAIRWISE_RETURN_IF_ERROR((*match)("queries", inputs(kQueries), "nd"));
-      TF_PAIRWISE_RETURN_IF_ERROR(
-          problem.symmetric ? (*match)("keys", inputs(kKeys), "nd")
-                            : match->AtLeast("keys", inputs(kKeys), "nd", 'm'));
-      TF_PAIRWISE_RETURN_IF_ERROR(
-          (*match)("positive_offset", inputs(kOffset), ""));
-    }
-    if (IsSigmoid(problem)) {
-      TF_PAIRWISE_RETURN_IF_ERROR((*match)("scale", inputs(kScale), ""));
-      return (*match)("bias", inputs(kBias), "");
-    }
-    return (*match)("temperature", inputs(kTemperature), "");
-  }
-
-  template <typename Call>
-  static void Bind(const Call& call, const ShapeMatcher& match,
-                   Problem* problem, Arrays* arrays) {
-    problem->n = match['n'];
-    problem->d = match['d'];
-    arrays->queries = call.input(kQueries);
-    if (IsLabelled(*problem)) arrays->labels = In<int64_t>(call, kLabels);
-    const bool keys = ReadsKeys(*problem);
-    problem->m = keys && !problem->symmetric ? match['m'] : match['n'];
-    if (keys) {
-      arrays->keys = call.input(kKeys);
-      (IsLabelled(*problem) ? problem->self_offset : problem->positive_offset) =
-          *In<int64_t>(call, kOffset);
-      if (IsLabelled(*problem)) {
-        arrays->key_labels = In<int64_t>(call, kKeyLabels);
-      }
-    }
-    if (IsSigmoid(*problem)) {
-      arrays->scale = call.input(kScale);
-      arrays->bias = call.input(kBias);
-    } else {
-      arrays->temperature = call.input(kTemperature);
-    }
-  }
-
-  static bool HasGradient(const Problem& problem, int i) {
-    switch (kPoints[i]) {
-      case kQueries:
-        return true;
-      case kKeys:
-        return ReadsKeys(problem);
-      case kTemperature:
-        return !IsSigmoid(problem);
-      default:
-        return IsSigmoid(problem);
-    }
-  }
-
-  static void SetGradient(Arrays* arrays, int i, void* gradient) {
-    switch (kPoints[i]) {
-      case kQueries:
-        arrays->queries_grad = gradient;
-        break;
-      case kKeys:
-        arrays->keys_grad = gradient;
-        break;
-      case kTemperature:
-        arrays->temperature_grad = gradient;
-        break;
-      case kScale:
-        arrays->scale_grad = gradient;
-        break;
-      default:
-        arrays->bias_grad = gradient;
-    }
-  }
-
-  static int64_t ScratchBytes(const Problem& problem, bool with_gradient,
-                              int workers) {
-    return SoftmaxLossScratchBytes(problem, with_gradient, workers);
-  }
-
-  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
-                    const ParallelFor& parallel) {
-    return SoftmaxLossCpu(problem, arrays, scratch, parallel);
+                    const ParallelFor& launcher) {
+    return BatchContrastiveLossCpu(problem, arrays, scratch, launcher);
   }
 };
 

@@ -6,14 +6,13 @@
 namespace tf_pairwise {
 namespace {
 
-TF_PAIRWISE_REGISTER_XLA("ContrastiveLoss", LossOp<ContrastiveFamily>);
-TF_PAIRWISE_REGISTER_XLA("ContrastiveLossGrad", LossGradOp<ContrastiveFamily>);
+TF_PAIRWISE_REGISTER_XLA("ContrastiveLoss", LossOp<ContrastiveLossSpec>);
+TF_PAIRWISE_REGISTER_XLA("ContrastiveLossGrad",
+                         LossGradOp<ContrastiveLossSpec>);
 TF_PAIRWISE_REGISTER_XLA("BatchContrastiveLoss",
-                         LossOp<BatchContrastiveFamily>);
+                         LossOp<BatchContrastiveLossSpec>);
 TF_PAIRWISE_REGISTER_XLA("BatchContrastiveLossGrad",
-                         LossGradOp<BatchContrastiveFamily>);
-TF_PAIRWISE_REGISTER_XLA("SoftmaxLoss", LossOp<SoftmaxFamily>);
-TF_PAIRWISE_REGISTER_XLA("SoftmaxLossGrad", LossGradOp<SoftmaxFamily>);
+                         LossGradOp<BatchContrastiveLossSpec>);
 
 }  // namespace
 }  // namespace tf_pairwise

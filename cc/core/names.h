@@ -37,14 +37,15 @@ Status ParseName(const char* argument, const char* name,
                          expected);
 }
 
+constexpr NamedValue<Metric> kMetricNames[] = {
+    {"euclidean", Metric::kEuclidean},
+    {"squared_euclidean", Metric::kSquaredEuclidean},
+    {"cosine", Metric::kCosine},
+    {"manhattan", Metric::kManhattan},
+    {"dot", Metric::kDot}};
+
 inline Status ParseMetric(const char* name, Metric* metric) {
-  static constexpr NamedValue<Metric> kTable[] = {
-      {"euclidean", Metric::kEuclidean},
-      {"squared_euclidean", Metric::kSquaredEuclidean},
-      {"cosine", Metric::kCosine},
-      {"manhattan", Metric::kManhattan},
-      {"dot", Metric::kDot}};
-  return ParseName("metric", name, kTable, metric);
+  return ParseName("metric", name, kMetricNames, metric);
 }
 
 inline Status ParseReduction(const char* name, Reduction* reduction) {

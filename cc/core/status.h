@@ -9,11 +9,17 @@
 
 namespace tf_pairwise {
 
-// What a kernel says of its call: ok, or a code and a message for the user.
-// A plain struct, so that it crosses every library boundary without a
-// standard-library ABI.
+// What a kernel or an op says of its call: ok, or a code and a message for the
+// user. A plain struct, so that it crosses every library boundary without a
+// standard-library ABI. A binding makes its own kind of error of it.
 struct TF_PAIRWISE_EXPORT Status {
-  enum Code : int32_t { kOk = 0, kInvalidArgument = 1, kInternal = 2 };
+  enum Code : int32_t {
+    kOk = 0,
+    kInvalidArgument = 1,
+    kInternal = 2,
+    kResourceExhausted = 3,
+    kUnimplemented = 4
+  };
   Code code = kOk;
   char message[508] = {0};
 
@@ -22,15 +28,30 @@ struct TF_PAIRWISE_EXPORT Status {
 
 inline Status Ok() { return Status(); }
 
-// The one way error messages are made: they name the argument, what came and
+inline Status ErrorOf(Status::Code code, const char* format, va_list args) {
+  Status status;
+  status.code = code;
+  std::vsnprintf(status.message, sizeof(status.message), format, args);
+  return status;
+}
+
+__attribute__((format(printf, 2, 3))) inline Status Error(Status::Code code,
+                                                          const char* format,
+                                                          ...) {
+  va_list args;
+  va_start(args, format);
+  const Status status = ErrorOf(code, format, args);
+  va_end(args);
+  return status;
+}
+
+// The one way a user's errors are made: they name the argument, what came and
 // what was expected.
 __attribute__((format(printf, 1, 2))) inline Status InvalidArgument(
     const char* format, ...) {
-  Status status;
-  status.code = Status::kInvalidArgument;
   va_list args;
   va_start(args, format);
-  std::vsnprintf(status.message, sizeof(status.message), format, args);
+  const Status status = ErrorOf(Status::kInvalidArgument, format, args);
   va_end(args);
   return status;
 }

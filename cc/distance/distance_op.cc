@@ -20,8 +20,8 @@ REGISTER_OP("TfPairwise>PairwiseDistance")
     .Input("x: T")
     .Input("y: T")
     .Output("distances: T")
-    .Attr(TF_PAIRWISE_ATTR_T)
-    .Attr(TF_PAIRWISE_ATTR_METRIC)
+    .Attr(kTypeAttr)
+    .Attr(MetricAttr())
     .Attr("self: bool")
     .SetShapeFn([](InferenceContext* context) -> absl::Status {
       bool self;
@@ -48,8 +48,8 @@ REGISTER_OP("TfPairwise>PairwiseDistanceGrad")
     .Input("upstream: T")
     .Output("x_grad: T")
     .Output("y_grad: T")
-    .Attr(TF_PAIRWISE_ATTR_T)
-    .Attr(TF_PAIRWISE_ATTR_METRIC)
+    .Attr(kTypeAttr)
+    .Attr(MetricAttr())
     .Attr("self: bool")
     .SetShapeFn([](InferenceContext* context) -> absl::Status {
       bool self;
@@ -78,8 +78,8 @@ REGISTER_OP("TfPairwise>PairwiseDistanceGradGrad")
     .Output("upstream_out: T")
     .Output("x_out: T")
     .Output("y_out: T")
-    .Attr(TF_PAIRWISE_ATTR_T)
-    .Attr(TF_PAIRWISE_ATTR_METRIC)
+    .Attr(kTypeAttr)
+    .Attr(MetricAttr())
     .Attr("self: bool")
     .SetShapeFn([](InferenceContext* context) -> absl::Status {
       bool self;
@@ -105,8 +105,8 @@ REGISTER_OP("TfPairwise>PairedDistance")
     .Input("x: T")
     .Input("y: T")
     .Output("distances: T")
-    .Attr(TF_PAIRWISE_ATTR_T)
-    .Attr(TF_PAIRWISE_ATTR_METRIC)
+    .Attr(kTypeAttr)
+    .Attr(MetricAttr())
     .SetShapeFn([](InferenceContext* context) -> absl::Status {
       ShapeMatcher match;
       TF_PAIRWISE_TF_RETURN_IF_ERROR(
@@ -128,8 +128,8 @@ REGISTER_OP("TfPairwise>PairedDistanceGrad")
     .Input("upstream: T")
     .Output("x_grad: T")
     .Output("y_grad: T")
-    .Attr(TF_PAIRWISE_ATTR_T)
-    .Attr(TF_PAIRWISE_ATTR_METRIC)
+    .Attr(kTypeAttr)
+    .Attr(MetricAttr())
     .SetShapeFn([](InferenceContext* context) -> absl::Status {
       ShapeMatcher match;
       TF_PAIRWISE_TF_RETURN_IF_ERROR(
@@ -153,8 +153,8 @@ REGISTER_OP("TfPairwise>PairedDistanceGradGrad")
     .Output("upstream_out: T")
     .Output("x_out: T")
     .Output("y_out: T")
-    .Attr(TF_PAIRWISE_ATTR_T)
-    .Attr(TF_PAIRWISE_ATTR_METRIC)
+    .Attr(kTypeAttr)
+    .Attr(MetricAttr())
     .SetShapeFn([](InferenceContext* context) -> absl::Status {
       ShapeMatcher match;
       TF_PAIRWISE_TF_RETURN_IF_ERROR(

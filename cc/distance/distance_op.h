@@ -2,7 +2,9 @@
 #define TF_PAIRWISE_DISTANCE_DISTANCE_OP_H_
 
 #include "adapters/call.h"
-#include "adapters/tensorflow.h"
+#include "adapters/options.h"
+#include "adapters/shape_matcher.h"
+#include "core/names.h"
 #include "distance/distance.h"
 
 // What the ops of the distance family do in every binding: each checks shapes
@@ -62,40 +64,38 @@ Status MatchPairedGradGrad(const Inputs& inputs, ShapeMatcher* match) {
 
 // ---- the attributes of both ----
 
-template <typename Context, typename Problem>
-absl::Status ReadPoints(Context* context, Problem* problem) {
-  tensorflow::DataType type;
-  TF_PAIRWISE_TF_RETURN_IF_ERROR(context->GetAttr("T", &type));
-  problem->dtype = ToDType(type);
-  return ReadName(context, "metric", ParseMetric, &problem->metric);
+template <typename Attributes, typename Problem>
+Status ReadPoints(Attributes* attributes, Problem* problem) {
+  TF_PAIRWISE_RETURN_IF_ERROR(attributes->GetAttr("T", &problem->dtype));
+  return ReadName(attributes, "metric", ParseMetric, &problem->metric);
 }
 
 // ---- [..., n, d] x [..., m, d] ----
 
 class PairwiseOp {
  public:
-  template <typename Context>
-  absl::Status Read(Context* context) {
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(ReadPoints(context, &problem_));
-    return context->GetAttr("self", &problem_.self);
+  template <typename Attributes>
+  Status Read(Attributes* attributes) {
+    TF_PAIRWISE_RETURN_IF_ERROR(ReadPoints(attributes, &problem_));
+    return attributes->GetAttr("self", &problem_.self);
   }
 
  protected:
   // The problem of the shapes that matched.
-  absl::Status Bind(const Status& matched, const ShapeMatcher& match,
-                    PairwiseDistance* problem) const {
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(ToAbsl(matched));
+  Status Bind(const Status& matched, const ShapeMatcher& match,
+              PairwiseDistance* problem) const {
+    TF_PAIRWISE_RETURN_IF_ERROR(matched);
     *problem = problem_;
     problem->batch = match.batch();
     problem->n = match['n'];
     problem->m = problem->self ? match['n'] : match['m'];
     problem->d = match['d'];
-    return ToAbsl(Check(*problem));
+    return Check(*problem);
   }
 
   // y's gradient, empty where x's is the whole.
   template <typename Call>
-  absl::Status OutputForY(Call& call, int output, void** data) const {
+  Status OutputForY(Call& call, int output, void** data) const {
     return call.Output(output, self() ? Shape{true, {0}} : call.shape(1), data);
   }
 
@@ -108,61 +108,60 @@ class PairwiseOp {
 class PairwiseDistanceOp : public PairwiseOp {
  public:
   template <typename Call>
-  absl::Status Run(Call& call) const {
+  Status Run(Call& call) const {
     ShapeMatcher match;
     PairwiseDistance problem;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+    TF_PAIRWISE_RETURN_IF_ERROR(
         Bind(MatchPairwise(InputsOf(call), self(), &match), match, &problem));
     void *distances = nullptr, *scratch = nullptr;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+    TF_PAIRWISE_RETURN_IF_ERROR(
         call.Output(0, match(DistancePattern(self())), &distances));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Scratch(
+    TF_PAIRWISE_RETURN_IF_ERROR(call.Scratch(
         PairwiseDistanceScratchBytes(problem, call.workers()), &scratch));
-    return ToAbsl(PairwiseDistanceCpu(problem, call.input(0), call.input(1),
-                                      distances, scratch, call.launcher()));
+    return PairwiseDistanceCpu(problem, call.input(0), call.input(1), distances,
+                               scratch, call.launcher());
   }
 };
 
 class PairwiseDistanceGradOp : public PairwiseOp {
  public:
   template <typename Call>
-  absl::Status Run(Call& call) const {
+  Status Run(Call& call) const {
     ShapeMatcher match;
     PairwiseDistance problem;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(Bind(
+    TF_PAIRWISE_RETURN_IF_ERROR(Bind(
         MatchPairwiseGrad(InputsOf(call), self(), &match), match, &problem));
     void *x_grad = nullptr, *y_grad = nullptr, *scratch = nullptr;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Output(0, call.shape(0), &x_grad));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(OutputForY(call, 1, &y_grad));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Scratch(
+    TF_PAIRWISE_RETURN_IF_ERROR(call.Output(0, call.shape(0), &x_grad));
+    TF_PAIRWISE_RETURN_IF_ERROR(OutputForY(call, 1, &y_grad));
+    TF_PAIRWISE_RETURN_IF_ERROR(call.Scratch(
         PairwiseDistanceGradScratchBytes(problem, call.workers()), &scratch));
-    return ToAbsl(PairwiseDistanceGradCpu(problem, call.input(0), call.input(1),
-                                          call.input(2), call.input(3), x_grad,
-                                          y_grad, scratch, call.launcher()));
+    return PairwiseDistanceGradCpu(problem, call.input(0), call.input(1),
+                                   call.input(2), call.input(3), x_grad, y_grad,
+                                   scratch, call.launcher());
   }
 };
 
 class PairwiseDistanceGradGradOp : public PairwiseOp {
  public:
   template <typename Call>
-  absl::Status Run(Call& call) const {
+  Status Run(Call& call) const {
     ShapeMatcher match;
     PairwiseDistance problem;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+    TF_PAIRWISE_RETURN_IF_ERROR(
         Bind(MatchPairwiseGradGrad(InputsOf(call), self(), &match), match,
              &problem));
     void *upstream_out = nullptr, *x_out = nullptr, *y_out = nullptr,
          *scratch = nullptr;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        call.Output(0, call.shape(2), &upstream_out));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Output(1, call.shape(0), &x_out));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(OutputForY(call, 2, &y_out));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Scratch(
+    TF_PAIRWISE_RETURN_IF_ERROR(call.Output(0, call.shape(2), &upstream_out));
+    TF_PAIRWISE_RETURN_IF_ERROR(call.Output(1, call.shape(0), &x_out));
+    TF_PAIRWISE_RETURN_IF_ERROR(OutputForY(call, 2, &y_out));
+    TF_PAIRWISE_RETURN_IF_ERROR(call.Scratch(
         PairwiseDistanceGradGradScratchBytes(problem, call.workers()),
         &scratch));
-    return ToAbsl(PairwiseDistanceGradGradCpu(
+    return PairwiseDistanceGradGradCpu(
         problem, call.input(0), call.input(1), call.input(2), call.input(3),
-        call.input(4), upstream_out, x_out, y_out, scratch, call.launcher()));
+        call.input(4), upstream_out, x_out, y_out, scratch, call.launcher());
   }
 };
 
@@ -170,19 +169,19 @@ class PairwiseDistanceGradGradOp : public PairwiseOp {
 
 class PairedOp {
  public:
-  template <typename Context>
-  absl::Status Read(Context* context) {
-    return ReadPoints(context, &problem_);
+  template <typename Attributes>
+  Status Read(Attributes* attributes) {
+    return ReadPoints(attributes, &problem_);
   }
 
  protected:
-  absl::Status Bind(const Status& matched, const ShapeMatcher& match,
-                    PairedDistance* problem) const {
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(ToAbsl(matched));
+  Status Bind(const Status& matched, const ShapeMatcher& match,
+              PairedDistance* problem) const {
+    TF_PAIRWISE_RETURN_IF_ERROR(matched);
     *problem = problem_;
     problem->n = match.batch();
     problem->d = match['d'];
-    return ToAbsl(Check(*problem));
+    return Check(*problem);
   }
 
  private:
@@ -192,54 +191,53 @@ class PairedOp {
 class PairedDistanceOp : public PairedOp {
  public:
   template <typename Call>
-  absl::Status Run(Call& call) const {
+  Status Run(Call& call) const {
     ShapeMatcher match;
     PairedDistance problem;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+    TF_PAIRWISE_RETURN_IF_ERROR(
         Bind(MatchPaired(InputsOf(call), &match), match, &problem));
     void* distances = nullptr;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Output(0, match("..."), &distances));
-    return ToAbsl(PairedDistanceCpu(problem, call.input(0), call.input(1),
-                                    distances, call.launcher()));
+    TF_PAIRWISE_RETURN_IF_ERROR(call.Output(0, match("..."), &distances));
+    return PairedDistanceCpu(problem, call.input(0), call.input(1), distances,
+                             call.launcher());
   }
 };
 
 class PairedDistanceGradOp : public PairedOp {
  public:
   template <typename Call>
-  absl::Status Run(Call& call) const {
+  Status Run(Call& call) const {
     ShapeMatcher match;
     PairedDistance problem;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+    TF_PAIRWISE_RETURN_IF_ERROR(
         Bind(MatchPairedGrad(InputsOf(call), &match), match, &problem));
     void *x_grad = nullptr, *y_grad = nullptr;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Output(0, call.shape(0), &x_grad));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Output(1, call.shape(0), &y_grad));
-    return ToAbsl(PairedDistanceGradCpu(problem, call.input(0), call.input(1),
-                                        call.input(2), x_grad, y_grad,
-                                        call.launcher()));
+    TF_PAIRWISE_RETURN_IF_ERROR(call.Output(0, call.shape(0), &x_grad));
+    TF_PAIRWISE_RETURN_IF_ERROR(call.Output(1, call.shape(0), &y_grad));
+    return PairedDistanceGradCpu(problem, call.input(0), call.input(1),
+                                 call.input(2), x_grad, y_grad,
+                                 call.launcher());
   }
 };
 
 class PairedDistanceGradGradOp : public PairedOp {
  public:
   template <typename Call>
-  absl::Status Run(Call& call) const {
+  Status Run(Call& call) const {
     ShapeMatcher match;
     PairedDistance problem;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
+    TF_PAIRWISE_RETURN_IF_ERROR(
         Bind(MatchPairedGradGrad(InputsOf(call), &match), match, &problem));
     void *upstream_out = nullptr, *x_out = nullptr, *y_out = nullptr,
          *scratch = nullptr;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        call.Output(0, call.shape(2), &upstream_out));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Output(1, call.shape(0), &x_out));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Output(2, call.shape(0), &y_out));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Scratch(
+    TF_PAIRWISE_RETURN_IF_ERROR(call.Output(0, call.shape(2), &upstream_out));
+    TF_PAIRWISE_RETURN_IF_ERROR(call.Output(1, call.shape(0), &x_out));
+    TF_PAIRWISE_RETURN_IF_ERROR(call.Output(2, call.shape(0), &y_out));
+    TF_PAIRWISE_RETURN_IF_ERROR(call.Scratch(
         PairedDistanceGradGradScratchBytes(problem, call.workers()), &scratch));
-    return ToAbsl(PairedDistanceGradGradCpu(
+    return PairedDistanceGradGradCpu(
         problem, call.input(0), call.input(1), call.input(2), call.input(3),
-        call.input(4), upstream_out, x_out, y_out, scratch, call.launcher()));
+        call.input(4), upstream_out, x_out, y_out, scratch, call.launcher());
   }
 };
 

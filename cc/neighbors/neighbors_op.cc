@@ -15,15 +15,16 @@ REGISTER_OP("TfPairwise>NearestNeighbors")
     .Input("key_labels: int64")
     .Output("distances: T")
     .Output("indices: int64")
-    .Attr(TF_PAIRWISE_ATTR_T)
-    .Attr(TF_PAIRWISE_ATTR_METRIC)
+    .Attr(kTypeAttr)
+    .Attr(MetricAttr())
     .Attr("k: int >= 1")
     .Attr("only: {'any', 'same_label', 'other_label'}")
     .Attr("self: bool")
     .SetShapeFn([](InferenceContext* context) -> absl::Status {
       NearestNeighbors problem;
+      NodeAttributes<InferenceContext> attributes(context);
       TF_PAIRWISE_TF_RETURN_IF_ERROR(
-          NearestNeighborsOp::ReadAttributes(context, &problem));
+          ToAbsl(NearestNeighborsOp::ReadAttributes(&attributes, &problem)));
       ShapeMatcher match;
       TF_PAIRWISE_TF_RETURN_IF_ERROR(ToAbsl(NearestNeighborsOp::MatchShapes(
           problem, InferenceInputs{context}, &match)));

@@ -2,7 +2,9 @@
 #define TF_PAIRWISE_NEIGHBORS_NEIGHBORS_OP_H_
 
 #include "adapters/call.h"
-#include "adapters/tensorflow.h"
+#include "adapters/options.h"
+#include "adapters/shape_matcher.h"
+#include "core/names.h"
 #include "neighbors/neighbors.h"
 
 // What the op of the neighbors family does in every binding.
@@ -13,24 +15,22 @@ class NearestNeighborsOp {
  public:
   enum { kQueries, kKeys, kQueryLabels, kKeyLabels };
 
-  template <typename Context>
-  absl::Status Read(Context* context) {
-    return ReadAttributes(context, &problem_);
+  template <typename Attributes>
+  Status Read(Attributes* attributes) {
+    return ReadAttributes(attributes, &problem_);
   }
 
   // Of a graph that is traced as well: the shape function reads them, too.
-  template <typename Context>
-  static absl::Status ReadAttributes(Context* context,
-                                     NearestNeighbors* problem) {
-    tensorflow::DataType type;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(context->GetAttr("T", &type));
-    problem->dtype = ToDType(type);
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadName(context, "metric", ParseMetric, &problem->metric));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadName(context, "only", ParseOnly, &problem->only));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(context->GetAttr("self", &problem->self));
-    return context->GetAttr("k", &problem->k);
+  template <typename Attributes>
+  static Status ReadAttributes(Attributes* attributes,
+                               NearestNeighbors* problem) {
+    TF_PAIRWISE_RETURN_IF_ERROR(attributes->GetAttr("T", &problem->dtype));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        ReadName(attributes, "metric", ParseMetric, &problem->metric));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        ReadName(attributes, "only", ParseOnly, &problem->only));
+    TF_PAIRWISE_RETURN_IF_ERROR(attributes->GetAttr("self", &problem->self));
+    return attributes->GetAttr("k", &problem->k);
   }
 
   // With `self`, keys are the queries again: m is n.
@@ -52,15 +52,14 @@ class NearestNeighborsOp {
   }
 
   template <typename Call>
-  absl::Status Run(Call& call) const {
+  Status Run(Call& call) const {
     ShapeMatcher match;
     NearestNeighbors problem = problem_;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ToAbsl(MatchShapes(problem, InputsOf(call), &match)));
+    TF_PAIRWISE_RETURN_IF_ERROR(MatchShapes(problem, InputsOf(call), &match));
     problem.n = match['n'];
     problem.m = problem.self ? problem.n : match['m'];
     problem.d = match['d'];
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(ToAbsl(Check(problem)));
+    TF_PAIRWISE_RETURN_IF_ERROR(Check(problem));
 
     NearestNeighborsArrays arrays;
     arrays.queries = call.input(kQueries);
@@ -69,13 +68,12 @@ class NearestNeighborsOp {
     arrays.key_labels = In<int64_t>(call, kKeyLabels);
     const Shape shape = Neighbors(match, problem.k);
     void *indices = nullptr, *scratch = nullptr;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Output(0, shape, &arrays.distances));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Output(1, shape, &indices));
+    TF_PAIRWISE_RETURN_IF_ERROR(call.Output(0, shape, &arrays.distances));
+    TF_PAIRWISE_RETURN_IF_ERROR(call.Output(1, shape, &indices));
     arrays.indices = static_cast<int64_t*>(indices);
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Scratch(
+    TF_PAIRWISE_RETURN_IF_ERROR(call.Scratch(
         NearestNeighborsScratchBytes(problem, call.workers()), &scratch));
-    return ToAbsl(
-        NearestNeighborsCpu(problem, arrays, scratch, call.launcher()));
+    return NearestNeighborsCpu(problem, arrays, scratch, call.launcher());
   }
 
  private:

@@ -1,5 +1,6 @@
 #include "ranking/ranking_op.h"
 
+#include "adapters/loss_shape.h"
 #include "adapters/tensorflow.h"
 #include "tensorflow/core/framework/op.h"
 
@@ -8,36 +9,43 @@
 namespace tf_pairwise {
 namespace {
 
-#define TF_PAIRWISE_RANKING_ATTRS(losses, reductions) \
-  .Attr(TF_PAIRWISE_ATTR_T)                           \
-      .Attr(TF_PAIRWISE_ATTR_ACC)                     \
-      .Attr("kind: " losses)                          \
-      .Attr("reduction: " reductions)                 \
-      .Attr("margin: string")                         \
-      .Attr("temperature: string")                    \
-      .Attr("weighted: bool")
+OpBuilder RankingAttributes(OpBuilder op, const char* kind,
+                            const char* reduction) {
+  op.Attr(kTypeAttr)
+      .Attr(kAccAttr)
+      .Attr(kind)
+      .Attr(reduction)
+      .Attr("margin: string")
+      .Attr("temperature: string")
+      .Attr("weighted: bool");
+  return op;
+}
 
-#define TF_PAIRWISE_PAIR_ATTRS                                        \
-  TF_PAIRWISE_RANKING_ATTRS("{'logistic', 'hinge', 'soft_zero_one'}", \
-                            "{'none', 'sum', 'mean', 'mean_nonzero'}")
+OpBuilder PairAttributes(OpBuilder op) {
+  return RankingAttributes(op, "kind: {'logistic', 'hinge', 'soft_zero_one'}",
+                           kReductionAttr);
+}
 
-#define TF_PAIRWISE_LIST_ATTRS                                      \
-  TF_PAIRWISE_RANKING_ATTRS(                                        \
-      "{'logistic', 'hinge', 'soft_zero_one', 'mse'}",              \
-      "{'none', 'sum', 'mean', 'mean_nonzero', 'mean_lists'}")      \
-      .Attr("lambda_weight: {'none', 'label_diff', 'dcg', 'ndcg'}") \
-      .Attr("topn: int >= 0")                                       \
-      .Attr("ragged: bool")                                         \
-      .Attr("masked: bool")
+OpBuilder ListAttributes(OpBuilder op) {
+  op = RankingAttributes(
+      op, "kind: {'logistic', 'hinge', 'soft_zero_one', 'mse'}",
+      "reduction: {'none', 'sum', 'mean', 'mean_nonzero', 'mean_lists'}");
+  op.Attr("lambda_weight: {'none', 'label_diff', 'dcg', 'ndcg'}")
+      .Attr("topn: int >= 0")
+      .Attr("ragged: bool")
+      .Attr("masked: bool");
+  return op;
+}
 
-REGISTER_OP("TfPairwise>PairwiseRankingLoss")
+TF_PAIRWISE_REGISTER_OP("PairwiseRankingLoss", PairAttributes)
     .Input("scores_pos: T")
     .Input("scores_neg: T")
     .Input("sample_weight: Acc")
     .Output("loss: Acc")
     .Output("pos_grad: Acc")
-    .Output("neg_grad: Acc") TF_PAIRWISE_PAIR_ATTRS.Attr("with_gradient: bool")
-    .SetShapeFn(LossShape<PairwiseRankingFamily>)
+    .Output("neg_grad: Acc")
+    .Attr("with_gradient: bool")
+    .SetShapeFn(LossShape<PairwiseRankingLossSpec>)
     .Doc(R"doc(
 The loss of explicit pairs of scores, of x = (neg - pos) / temperature.
 
@@ -53,7 +61,7 @@ weighted: Whether sample_weight is there.
 with_gradient: Make the gradient in the same pass. Not for the reduction none.
 )doc");
 
-REGISTER_OP("TfPairwise>PairwiseRankingLossGrad")
+TF_PAIRWISE_REGISTER_OP("PairwiseRankingLossGrad", PairAttributes)
     .Input("scores_pos: T")
     .Input("scores_neg: T")
     .Input("sample_weight: Acc")
@@ -61,8 +69,9 @@ REGISTER_OP("TfPairwise>PairwiseRankingLossGrad")
     .Input("cached_pos_grad: Acc")
     .Input("cached_neg_grad: Acc")
     .Output("pos_grad: T")
-    .Output("neg_grad: T") TF_PAIRWISE_PAIR_ATTRS.Attr("cached: bool")
-    .SetShapeFn(LossGradShape<PairwiseRankingFamily>)
+    .Output("neg_grad: T")
+    .Attr("cached: bool")
+    .SetShapeFn(LossGradShape<PairwiseRankingLossSpec>)
     .Doc(R"doc(
 The gradient of sum(upstream * PairwiseRankingLoss(scores_pos, scores_neg)).
 
@@ -70,16 +79,16 @@ upstream: The loss's shape.
 cached: The loss op made the gradient, and has only to be scaled here.
 )doc");
 
-REGISTER_OP("TfPairwise>ListRankingLoss")
+TF_PAIRWISE_REGISTER_OP("ListRankingLoss", ListAttributes)
     .Input("scores: T")
     .Input("relevance: double")
     .Input("row_splits: int64")
     .Input("mask: bool")
     .Input("item_weight: Acc")
     .Output("loss: Acc")
-    .Output("scores_grad: Acc") TF_PAIRWISE_LIST_ATTRS
+    .Output("scores_grad: Acc")
     .Attr("with_gradient: bool")
-    .SetShapeFn(LossShape<ListRankingFamily>)
+    .SetShapeFn(LossShape<ListRankingLossSpec>)
     .Doc(R"doc(
 The ranking loss over the pairs of items of each list.
 
@@ -99,7 +108,7 @@ weighted: Whether item_weight is there.
 with_gradient: Make the gradient in the same pass. Not for the reduction none.
 )doc");
 
-REGISTER_OP("TfPairwise>ListRankingLossGrad")
+TF_PAIRWISE_REGISTER_OP("ListRankingLossGrad", ListAttributes)
     .Input("scores: T")
     .Input("relevance: double")
     .Input("row_splits: int64")
@@ -107,8 +116,9 @@ REGISTER_OP("TfPairwise>ListRankingLossGrad")
     .Input("item_weight: Acc")
     .Input("upstream: Acc")
     .Input("cached_scores_grad: Acc")
-    .Output("scores_grad: T") TF_PAIRWISE_LIST_ATTRS.Attr("cached: bool")
-    .SetShapeFn(LossGradShape<ListRankingFamily>)
+    .Output("scores_grad: T")
+    .Attr("cached: bool")
+    .SetShapeFn(LossGradShape<ListRankingLossSpec>)
     .Doc(R"doc(
 The gradient of sum(upstream * ListRankingLoss(scores, ...)).
 
@@ -116,11 +126,13 @@ upstream: The loss's shape.
 cached: The loss op made the gradient, and has only to be scaled here.
 )doc");
 
-TF_PAIRWISE_REGISTER_CPU("PairwiseRankingLoss", LossOp<PairwiseRankingFamily>);
+TF_PAIRWISE_REGISTER_CPU("PairwiseRankingLoss",
+                         LossOp<PairwiseRankingLossSpec>);
 TF_PAIRWISE_REGISTER_CPU("PairwiseRankingLossGrad",
-                         LossGradOp<PairwiseRankingFamily>);
-TF_PAIRWISE_REGISTER_CPU("ListRankingLoss", LossOp<ListRankingFamily>);
-TF_PAIRWISE_REGISTER_CPU("ListRankingLossGrad", LossGradOp<ListRankingFamily>);
+                         LossGradOp<PairwiseRankingLossSpec>);
+TF_PAIRWISE_REGISTER_CPU("ListRankingLoss", LossOp<ListRankingLossSpec>);
+TF_PAIRWISE_REGISTER_CPU("ListRankingLossGrad",
+                         LossGradOp<ListRankingLossSpec>);
 
 }  // namespace
 }  // namespace tf_pairwise

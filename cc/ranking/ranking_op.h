@@ -14,20 +14,20 @@ namespace tf_pairwise {
 
 // ---- explicit pairs ----
 
-struct PairwiseRankingFamily {
+struct PairwiseRankingLossSpec {
   using Problem = PairwiseRankingLoss;
   using Arrays = PairwiseRankingArrays;
   static constexpr int kPoints[] = {0, 1};
   static constexpr int kInputs = 3;
   static constexpr int kWeight = 2;
 
-  template <typename Context>
-  static absl::Status ReadAttributes(Context* context, Problem* problem) {
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadName(context, "kind", ParseRankingTerm, &problem->term));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadMargin(context, "margin", &problem->margin));
-    return ReadMargin(context, "temperature", &problem->temperature);
+  template <typename Attributes>
+  static Status ReadAttributes(Attributes* attributes, Problem* problem) {
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        ReadName(attributes, "kind", ParseRankingTerm, &problem->term));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        ReadMargin(attributes, "margin", &problem->margin));
+    return ReadMargin(attributes, "temperature", &problem->temperature);
   }
 
   template <typename Inputs>
@@ -51,38 +51,39 @@ struct PairwiseRankingFamily {
     (i == 0 ? arrays->positive_grad : arrays->negative_grad) = gradient;
   }
 
-  static int64_t ScratchBytes(const Problem& problem, bool, int) {
+  static int64_t ScratchBytes(const Problem& problem, bool,
+                              const ParallelFor&) {
     return PairwiseRankingLossScratchBytes(problem);
   }
 
   static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
-                    const ParallelFor& parallel) {
-    return PairwiseRankingLossCpu(problem, arrays, scratch, parallel);
+                    const ParallelFor& launcher) {
+    return PairwiseRankingLossCpu(problem, arrays, scratch, launcher);
   }
 };
 
 // ---- all pairs of a list ----
 
-struct ListRankingFamily {
+struct ListRankingLossSpec {
   using Problem = ListRankingLoss;
   using Arrays = ListRankingArrays;
   enum { kScores, kRelevance, kRowSplits, kMask, kWeight, kInputs };
   static constexpr int kPoints[] = {kScores};
 
-  template <typename Context>
-  static absl::Status ReadAttributes(Context* context, Problem* problem) {
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadName(context, "kind", ParseRankingTerm, &problem->term));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(ReadName(
-        context, "lambda_weight", ParseLambdaWeight, &problem->lambda));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadMargin(context, "margin", &problem->margin));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadMargin(context, "temperature", &problem->temperature));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(context->GetAttr("topn", &problem->topn));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        context->GetAttr("masked", &problem->masked));
-    return context->GetAttr("ragged", &problem->ragged);
+  template <typename Attributes>
+  static Status ReadAttributes(Attributes* attributes, Problem* problem) {
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        ReadName(attributes, "kind", ParseRankingTerm, &problem->term));
+    TF_PAIRWISE_RETURN_IF_ERROR(ReadName(attributes, "lambda_weight",
+                                         ParseLambdaWeight, &problem->lambda));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        ReadMargin(attributes, "margin", &problem->margin));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        ReadMargin(attributes, "temperature", &problem->temperature));
+    TF_PAIRWISE_RETURN_IF_ERROR(attributes->GetAttr("topn", &problem->topn));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        attributes->GetAttr("masked", &problem->masked));
+    return attributes->GetAttr("ragged", &problem->ragged);
   }
 
   // Dense lists are [b, l], ragged ones [n] with the splits [k].
@@ -133,13 +134,14 @@ struct ListRankingFamily {
     arrays->scores_grad = gradient;
   }
 
-  static int64_t ScratchBytes(const Problem& problem, bool, int workers) {
-    return ListRankingLossScratchBytes(problem, workers);
+  static int64_t ScratchBytes(const Problem& problem, bool,
+                              const ParallelFor& launcher) {
+    return ListRankingLossScratchBytes(problem, launcher.workers);
   }
 
   static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
-                    const ParallelFor& parallel) {
-    return ListRankingLossCpu(problem, arrays, scratch, parallel);
+                    const ParallelFor& launcher) {
+    return ListRankingLossCpu(problem, arrays, scratch, launcher);
   }
 };
 
@@ -150,13 +152,13 @@ inline const char* LossPattern(const PairwiseRankingLoss& problem) {
 }
 inline const char* LossPattern(const ListRankingLoss& problem) {
   return problem.reduction == Reduction::kNone
-             ? ListRankingFamily::ItemsPattern(problem)
+             ? ListRankingLossSpec::ItemsPattern(problem)
              : "";
 }
 inline const char* WeightPattern(const PairwiseRankingLoss&) { return "..."; }
 inline const char* WeightName(const ListRankingLoss&) { return "item_weight"; }
 inline const char* WeightPattern(const ListRankingLoss& problem) {
-  return ListRankingFamily::ItemsPattern(problem);
+  return ListRankingLossSpec::ItemsPattern(problem);
 }
 
 }  // namespace tf_pairwise

@@ -6,11 +6,13 @@
 namespace tf_pairwise {
 namespace {
 
-TF_PAIRWISE_REGISTER_XLA("PairwiseRankingLoss", LossOp<PairwiseRankingFamily>);
+TF_PAIRWISE_REGISTER_XLA("PairwiseRankingLoss",
+                         LossOp<PairwiseRankingLossSpec>);
 TF_PAIRWISE_REGISTER_XLA("PairwiseRankingLossGrad",
-                         LossGradOp<PairwiseRankingFamily>);
-TF_PAIRWISE_REGISTER_XLA("ListRankingLoss", LossOp<ListRankingFamily>);
-TF_PAIRWISE_REGISTER_XLA("ListRankingLossGrad", LossGradOp<ListRankingFamily>);
+                         LossGradOp<PairwiseRankingLossSpec>);
+TF_PAIRWISE_REGISTER_XLA("ListRankingLoss", LossOp<ListRankingLossSpec>);
+TF_PAIRWISE_REGISTER_XLA("ListRankingLossGrad",
+                         LossGradOp<ListRankingLossSpec>);
 
 }  // namespace
 }  // namespace tf_pairwise

@@ -13,8 +13,15 @@ namespace tf_pairwise {
 #ifndef TF_PAIRWISE_SIMD_SCALE_ONCE_
 #define TF_PAIRWISE_SIMD_SCALE_ONCE_
 namespace {
-using ScaleFunction = void(DType dtype, int64_t count, const void* in,
-                           double scale, void* out);
+
+// As Scale and Multiply (core/scale.h), of one unit.
+struct Table {
+  void (*scale)(DType dtype, int64_t count, const void* in, const void* scale,
+                void* out);
+  void (*multiply)(DType dtype, int64_t count, const void* a, const void* b,
+                   void* out);
+};
+
 }  // namespace
 #endif
 }  // namespace tf_pairwise
@@ -24,12 +31,13 @@ namespace tf_pairwise {
 namespace HWY_NAMESPACE {
 namespace {
 
-void Scale(DType dtype, int64_t count, const void* in, double scale,
-           void* out) {
+void ScaleUnit(DType dtype, int64_t count, const void* in, const void* scale,
+               void* out) {
   VisitDType(dtype, [&](auto type) HWY_ATTR {
     using S = decltype(type);
     using T = Compute<S>;
-    const VecT<T> factor = hn::Set(Tag<T>(), static_cast<T>(scale));
+    const VecT<T> factor =
+        hn::Set(Tag<T>(), scale == nullptr ? 1 : *static_cast<const T*>(scale));
     const T* from = static_cast<const T*>(in);
     S* to = static_cast<S*>(out);
     ForEachVector<T>(count, [&](int64_t k, int64_t some) HWY_ATTR {
@@ -38,7 +46,22 @@ void Scale(DType dtype, int64_t count, const void* in, double scale,
   });
 }
 
-ScaleFunction* const kTable = &Scale;
+void MultiplyUnit(DType dtype, int64_t count, const void* a, const void* b,
+                  void* out) {
+  VisitDType(dtype, [&](auto type) HWY_ATTR {
+    using T = Compute<decltype(type)>;
+    const T* left = static_cast<const T*>(a);
+    const T* right = static_cast<const T*>(b);
+    T* to = static_cast<T*>(out);
+    ForEachVector<T>(count, [&](int64_t k, int64_t some) HWY_ATTR {
+      const VecT<T> factor =
+          left == nullptr ? hn::Set(Tag<T>(), 1) : LoadCount(left + k, some);
+      StoreCount(hn::Mul(factor, LoadCount(right + k, some)), to + k, some);
+    });
+  });
+}
+
+constexpr Table kTable = {&ScaleUnit, &MultiplyUnit};
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -49,20 +72,42 @@ HWY_AFTER_NAMESPACE();
 namespace tf_pairwise {
 namespace {
 
-ScaleFunction* Kernel() { TF_PAIRWISE_DISPATCH() }
+const Table& Kernels() { TF_PAIRWISE_DISPATCH() }
+
+// `function(begin, count)` for the units of [0, count).
+template <typename Function>
+void ForEachUnit(int64_t count, const ParallelFor& parallel,
+                 const Function& function) {
+  constexpr int64_t kUnit = 16384;
+  parallel((count + kUnit - 1) / kUnit, kUnit / 2.0, [&](int64_t unit, int) {
+    const int64_t begin = unit * kUnit;
+    function(begin, count - begin < kUnit ? count - begin : kUnit);
+  });
+}
+
+const void* At(const void* array, int64_t bytes) {
+  return array == nullptr ? nullptr : static_cast<const char*>(array) + bytes;
+}
 
 }  // namespace
 
-void ScaleCpu(DType dtype, int64_t count, const void* in, double scale,
-              void* out, const ParallelFor& parallel) {
-  constexpr int64_t kUnit = 16384;
-  ScaleFunction* const kernel = Kernel();
+void Scale(DType dtype, int64_t count, const void* in, const void* scale,
+           void* out, const ParallelFor& launcher) {
+  const Table& table = Kernels();
   const int64_t compute_size = SizeOfCompute(dtype), size = SizeOf(dtype);
-  parallel((count + kUnit - 1) / kUnit, kUnit / 2.0, [&](int64_t unit, int) {
-    const int64_t begin = unit * kUnit;
-    kernel(dtype, count - begin < kUnit ? count - begin : kUnit,
-           static_cast<const char*>(in) + begin * compute_size, scale,
-           static_cast<char*>(out) + begin * size);
+  ForEachUnit(count, launcher, [&](int64_t begin, int64_t some) {
+    table.scale(dtype, some, At(in, begin * compute_size), scale,
+                static_cast<char*>(out) + begin * size);
+  });
+}
+
+void Multiply(DType dtype, int64_t count, const void* a, const void* b,
+              void* out, const ParallelFor& launcher) {
+  const Table& table = Kernels();
+  const int64_t size = SizeOfCompute(dtype);
+  ForEachUnit(count, launcher, [&](int64_t begin, int64_t some) {
+    table.multiply(dtype, some, At(a, begin * size), At(b, begin * size),
+                   static_cast<char*>(out) + begin * size);
   });
 }
 

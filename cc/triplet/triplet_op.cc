@@ -1,5 +1,6 @@
 #include "triplet/triplet_op.h"
 
+#include "adapters/loss_shape.h"
 #include "adapters/tensorflow.h"
 #include "tensorflow/core/framework/op.h"
 
@@ -8,10 +9,22 @@
 namespace tf_pairwise {
 namespace {
 
-#define TF_PAIRWISE_ATTR_MINING \
-  "mining: {'all', 'hard', 'semi_hard', 'semi_hard_all', 'hard_all'}"
+constexpr char kMiningAttr[] =
+    "mining: {'all', 'hard', 'semi_hard', 'semi_hard_all', 'hard_all'}";
 
-REGISTER_OP("TfPairwise>TripletLoss")
+OpBuilder TripletAttributes(OpBuilder op) {
+  op = DistanceLossAttributes(op, kReductionAttr);
+  op.Attr("swap: bool");
+  return op;
+}
+
+OpBuilder BatchTripletAttributes(OpBuilder op) {
+  op = DistanceLossAttributes(op, kReductionAttr);
+  op.Attr(kMiningAttr).Attr("self: bool");
+  return op;
+}
+
+TF_PAIRWISE_REGISTER_OP("TripletLoss", TripletAttributes)
     .Input("anchors: T")
     .Input("positives: T")
     .Input("negatives: T")
@@ -19,9 +32,9 @@ REGISTER_OP("TfPairwise>TripletLoss")
     .Output("loss: Acc")
     .Output("anchors_grad: Acc")
     .Output("positives_grad: Acc")
-    .Output("negatives_grad: Acc") TF_PAIRWISE_LOSS_ATTRS.Attr("swap: bool")
+    .Output("negatives_grad: Acc")
     .Attr("with_gradient: bool")
-    .SetShapeFn(LossShape<TripletFamily>)
+    .SetShapeFn(LossShape<TripletLossSpec>)
     .Doc(R"doc(
 The loss of explicit triplets, max(0, D(a, p) - D(a, n) + margin).
 
@@ -39,7 +52,7 @@ swap: D(a, n) is replaced by min(D(a, n), D(p, n)).
 with_gradient: Make the gradient in the same pass. Not for the reduction none.
 )doc");
 
-REGISTER_OP("TfPairwise>TripletLossGrad")
+TF_PAIRWISE_REGISTER_OP("TripletLossGrad", TripletAttributes)
     .Input("anchors: T")
     .Input("positives: T")
     .Input("negatives: T")
@@ -50,9 +63,9 @@ REGISTER_OP("TfPairwise>TripletLossGrad")
     .Input("cached_negatives_grad: Acc")
     .Output("anchors_grad: T")
     .Output("positives_grad: T")
-    .Output("negatives_grad: T") TF_PAIRWISE_LOSS_ATTRS.Attr("swap: bool")
+    .Output("negatives_grad: T")
     .Attr("cached: bool")
-    .SetShapeFn(LossGradShape<TripletFamily>)
+    .SetShapeFn(LossGradShape<TripletLossSpec>)
     .Doc(R"doc(
 The gradient of sum(upstream * TripletLoss(anchors, positives, negatives)).
 
@@ -60,7 +73,7 @@ upstream: The loss's shape.
 cached: The loss op made the gradient, and has only to be scaled here.
 )doc");
 
-REGISTER_OP("TfPairwise>BatchTripletLoss")
+TF_PAIRWISE_REGISTER_OP("BatchTripletLoss", BatchTripletAttributes)
     .Input("embeddings: T")
     .Input("labels: int64")
     .Input("ref_embeddings: T")
@@ -70,11 +83,9 @@ REGISTER_OP("TfPairwise>BatchTripletLoss")
     .Output("loss: Acc")
     .Output("embeddings_grad: Acc")
     .Output("refs_grad: Acc")
-    .Output("counted: double") TF_PAIRWISE_LOSS_ATTRS
-    .Attr(TF_PAIRWISE_ATTR_MINING)
-    .Attr("self: bool")
+    .Output("counted: double")
     .Attr("with_gradient: bool")
-    .SetShapeFn(LossShape<BatchTripletFamily>)
+    .SetShapeFn(LossShape<BatchTripletLossSpec>)
     .Doc(R"doc(
 The triplet loss over the triplets that `mining` takes of a labelled batch.
 
@@ -99,7 +110,7 @@ self: The embeddings are their own references.
 with_gradient: Make the gradient in the same pass. Not for the reduction none.
 )doc");
 
-REGISTER_OP("TfPairwise>BatchTripletLossGrad")
+TF_PAIRWISE_REGISTER_OP("BatchTripletLossGrad", BatchTripletAttributes)
     .Input("embeddings: T")
     .Input("labels: int64")
     .Input("ref_embeddings: T")
@@ -110,10 +121,9 @@ REGISTER_OP("TfPairwise>BatchTripletLossGrad")
     .Input("cached_embeddings_grad: Acc")
     .Input("cached_refs_grad: Acc")
     .Output("embeddings_grad: T")
-    .Output("refs_grad: T") TF_PAIRWISE_LOSS_ATTRS.Attr(TF_PAIRWISE_ATTR_MINING)
-    .Attr("self: bool")
+    .Output("refs_grad: T")
     .Attr("cached: bool")
-    .SetShapeFn(LossGradShape<BatchTripletFamily>)
+    .SetShapeFn(LossGradShape<BatchTripletLossSpec>)
     .Doc(R"doc(
 The gradient of sum(upstream * BatchTripletLoss(embeddings, labels, ...)).
 
@@ -129,17 +139,18 @@ REGISTER_OP("TfPairwise>MineTriplets")
     .Input("ref_labels: int64")
     .Input("self_offset: int64")
     .Output("triplets: int64")
-    .Attr(TF_PAIRWISE_ATTR_T)
-    .Attr(TF_PAIRWISE_ATTR_METRIC)
+    .Attr(kTypeAttr)
+    .Attr(MetricAttr())
     .Attr("margin: string")
-    .Attr(TF_PAIRWISE_ATTR_MINING)
+    .Attr(kMiningAttr)
     .Attr("self: bool")
     .SetShapeFn([](InferenceContext* context) -> absl::Status {
       BatchTripletLoss problem;
+      NodeAttributes<InferenceContext> attributes(context);
       TF_PAIRWISE_TF_RETURN_IF_ERROR(
-          BatchTripletFamily::ReadAttributes(context, &problem));
+          ToAbsl(BatchTripletLossSpec::ReadAttributes(&attributes, &problem)));
       ShapeMatcher match;
-      TF_PAIRWISE_TF_RETURN_IF_ERROR(ToAbsl(BatchTripletFamily::MatchShapes(
+      TF_PAIRWISE_TF_RETURN_IF_ERROR(ToAbsl(BatchTripletLossSpec::MatchShapes(
           problem, InferenceInputs{context}, &match)));
       context->set_output(0, ToHandle(context, Shape{true, {kUnknownSize, 3}}));
       return absl::OkStatus();
@@ -151,11 +162,11 @@ triplets: [t, 3]: indices of the anchor, of the positive and of the negative
   among the references, in lexicographic order.
 )doc");
 
-TF_PAIRWISE_REGISTER_CPU("TripletLoss", LossOp<TripletFamily>);
-TF_PAIRWISE_REGISTER_CPU("TripletLossGrad", LossGradOp<TripletFamily>);
-TF_PAIRWISE_REGISTER_CPU("BatchTripletLoss", LossOp<BatchTripletFamily>);
+TF_PAIRWISE_REGISTER_CPU("TripletLoss", LossOp<TripletLossSpec>);
+TF_PAIRWISE_REGISTER_CPU("TripletLossGrad", LossGradOp<TripletLossSpec>);
+TF_PAIRWISE_REGISTER_CPU("BatchTripletLoss", LossOp<BatchTripletLossSpec>);
 TF_PAIRWISE_REGISTER_CPU("BatchTripletLossGrad",
-                         LossGradOp<BatchTripletFamily>);
+                         LossGradOp<BatchTripletLossSpec>);
 TF_PAIRWISE_REGISTER_CPU("MineTriplets", MineTripletsOp);
 
 }  // namespace

@@ -15,20 +15,20 @@ namespace tf_pairwise {
 
 // ---- explicit triplets ----
 
-struct TripletFamily {
+struct TripletLossSpec {
   using Problem = TripletLoss;
   using Arrays = TripletArrays;
   static constexpr int kPoints[] = {0, 1, 2};
   static constexpr int kInputs = 4;
   static constexpr int kWeight = 3;
 
-  template <typename Context>
-  static absl::Status ReadAttributes(Context* context, Problem* problem) {
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadName(context, "metric", ParseMetric, &problem->metric));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadMargin(context, "margin", &problem->margin, &problem->soft));
-    return context->GetAttr("swap", &problem->swap);
+  template <typename Attributes>
+  static Status ReadAttributes(Attributes* attributes, Problem* problem) {
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        ReadName(attributes, "metric", ParseMetric, &problem->metric));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        ReadMargin(attributes, "margin", &problem->margin, &problem->soft));
+    return attributes->GetAttr("swap", &problem->swap);
   }
 
   template <typename Inputs>
@@ -57,37 +57,40 @@ struct TripletFamily {
               : arrays->negatives_grad) = gradient;
   }
 
-  static int64_t ScratchBytes(const Problem& problem, bool, int workers) {
-    return TripletLossScratchBytes(problem, workers);
+  static int64_t ScratchBytes(const Problem& problem, bool,
+                              const ParallelFor& launcher) {
+    return TripletLossScratchBytes(problem, launcher.workers);
   }
 
   static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
-                    const ParallelFor& parallel) {
-    return TripletLossCpu(problem, arrays, scratch, parallel);
+                    const ParallelFor& launcher) {
+    return TripletLossCpu(problem, arrays, scratch, launcher);
   }
 };
 
 // ---- the triplets of a labelled batch ----
 
-struct BatchTripletFamily : BatchFamily<BatchTripletLoss, BatchTripletArrays> {
-  template <typename Context>
-  static absl::Status ReadAttributes(Context* context, Problem* problem) {
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadName(context, "metric", ParseMetric, &problem->metric));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(
-        ReadMargin(context, "margin", &problem->margin, &problem->soft));
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(context->GetAttr("self", &problem->self));
-    return ReadName(context, "mining", ParseMining, &problem->mining);
+struct BatchTripletLossSpec
+    : BatchLossSpec<BatchTripletLoss, BatchTripletArrays> {
+  template <typename Attributes>
+  static Status ReadAttributes(Attributes* attributes, Problem* problem) {
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        ReadName(attributes, "metric", ParseMetric, &problem->metric));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        ReadMargin(attributes, "margin", &problem->margin, &problem->soft));
+    TF_PAIRWISE_RETURN_IF_ERROR(attributes->GetAttr("self", &problem->self));
+    return ReadName(attributes, "mining", ParseMining, &problem->mining);
   }
 
   static int64_t ScratchBytes(const Problem& problem, bool with_gradient,
-                              int workers) {
-    return BatchTripletLossScratchBytes(problem, with_gradient, workers);
+                              const ParallelFor& launcher) {
+    return BatchTripletLossScratchBytes(problem, with_gradient,
+                                        launcher.workers);
   }
 
   static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
-                    const ParallelFor& parallel) {
-    return BatchTripletLossCpu(problem, arrays, scratch, parallel);
+                    const ParallelFor& launcher) {
+    return BatchTripletLossCpu(problem, arrays, scratch, launcher);
   }
 };
 
@@ -95,36 +98,36 @@ struct BatchTripletFamily : BatchFamily<BatchTripletLoss, BatchTripletArrays> {
 
 class MineTripletsOp {
  public:
-  template <typename Context>
-  absl::Status Read(Context* context) {
-    return ReadProblem<BatchTripletFamily>(context, &problem_);
+  template <typename Attributes>
+  Status Read(Attributes* attributes) {
+    return ReadProblem<BatchTripletLossSpec>(attributes, &problem_);
   }
 
   template <typename Call>
-  absl::Status Run(Call& call) const {
+  Status Run(Call& call) const {
     ShapeMatcher match;
     BatchTripletLoss problem = problem_;
     BatchTripletArrays arrays;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(ToAbsl(
-        BatchTripletFamily::MatchShapes(problem, InputsOf(call), &match)));
-    BatchTripletFamily::Bind(call, match, &problem, &arrays);
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(ToAbsl(Check(problem)));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        BatchTripletLossSpec::MatchShapes(problem, InputsOf(call), &match));
+    BatchTripletLossSpec::Bind(call, match, &problem, &arrays);
+    TF_PAIRWISE_RETURN_IF_ERROR(Check(problem));
     void* scratch = nullptr;
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(call.Scratch(
+    TF_PAIRWISE_RETURN_IF_ERROR(call.Scratch(
         MineTripletsScratchBytes(problem, call.workers()), &scratch));
-    Found<Call> found{&call, absl::OkStatus()};
+    Found<Call> found{&call, Ok()};
     const TripletSink sink{Found<Call>::Allocate, &found};
     const Status mined =
         MineTripletsCpu(problem, arrays, sink, scratch, call.launcher());
-    TF_PAIRWISE_TF_RETURN_IF_ERROR(found.status);
-    return ToAbsl(mined);
+    TF_PAIRWISE_RETURN_IF_ERROR(found.status);
+    return mined;
   }
 
  private:
   template <typename Call>
   struct Found {
     Call* call;
-    absl::Status status;
+    Status status;
 
     static int64_t* Allocate(void* found, int64_t count) {
       auto* self = static_cast<Found*>(found);

@@ -7,11 +7,11 @@
 namespace tf_pairwise {
 namespace {
 
-TF_PAIRWISE_REGISTER_XLA("TripletLoss", LossOp<TripletFamily>);
-TF_PAIRWISE_REGISTER_XLA("TripletLossGrad", LossGradOp<TripletFamily>);
-TF_PAIRWISE_REGISTER_XLA("BatchTripletLoss", LossOp<BatchTripletFamily>);
+TF_PAIRWISE_REGISTER_XLA("TripletLoss", LossOp<TripletLossSpec>);
+TF_PAIRWISE_REGISTER_XLA("TripletLossGrad", LossGradOp<TripletLossSpec>);
+TF_PAIRWISE_REGISTER_XLA("BatchTripletLoss", LossOp<BatchTripletLossSpec>);
 TF_PAIRWISE_REGISTER_XLA("BatchTripletLossGrad",
-                         LossGradOp<BatchTripletFamily>);
+                         LossGradOp<BatchTripletLossSpec>);
 TF_PAIRWISE_REGISTER_XLA("MineTriplets", MineTripletsOp);
 
 }  // namespace

@@ -1,0 +1,267 @@
+#ifndef TF_PAIRWISE_ADAPTERS_NUMPY_H_
+#define TF_PAIRWISE_ADAPTERS_NUMPY_H_
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "adapters/call.h"
+#include "adapters/shape_matcher.h"
+#include "adapters/thread_pool.h"
+#include "core/names.h"
+#include "core/parallel.h"
+#include "core/status.h"
+#include "core/types.h"
+
+// From NumPy's vocabulary to ours: errors, types, arrays, attributes, calls. An
+// op (see call.h) is run on arrays that Python has checked and made contiguous
+// (python/tf_pairwise/numpy/_native.py). bfloat16, which NumPy has no name for,
+// comes and goes as uint16.
+
+namespace tf_pairwise {
+
+namespace py = pybind11;
+
+// ---- errors ----
+
+inline void Raise(const Status& status) {
+  switch (status.code) {
+    case Status::kOk:
+      return;
+    case Status::kInvalidArgument:
+      throw py::value_error(status.message);
+    case Status::kResourceExhausted:
+      PyErr_SetString(PyExc_MemoryError, status.message);
+      throw py::error_already_set();
+    default:
+      throw std::runtime_error(status.message);
+  }
+}
+
+// ---- types ----
+
+inline Status ParseDType(const char* name, DType* dtype) {
+  static constexpr NamedValue<DType> kTable[] = {{"float16", DType::kFloat16},
+                                                 {"bfloat16", DType::kBFloat16},
+                                                 {"float32", DType::kFloat32},
+                                                 {"float64", DType::kFloat64}};
+  return ParseName("dtype", name, kTable, dtype);
+}
+
+// What the elements of an op's array are: of the type T of the points, of the
+// compute type of T, or of one type always.
+enum class Element { kT, kAcc, kDouble, kInt64, kBool };
+
+// NumPy's dtype that holds such elements.
+inline py::dtype Storage(Element element, DType t) {
+  switch (element) {
+    case Element::kInt64:
+      return py::dtype::of<int64_t>();
+    case Element::kBool:
+      return py::dtype::of<bool>();
+    case Element::kDouble:
+      return py::dtype::of<double>();
+    default:
+      break;
+  }
+  switch (element == Element::kAcc ? ComputeType(t) : t) {
+    case DType::kFloat16:
+      return py::dtype("float16");
+    case DType::kBFloat16:
+      return py::dtype::of<uint16_t>();
+    case DType::kFloat32:
+      return py::dtype::of<float>();
+    default:
+      return py::dtype::of<double>();
+  }
+}
+
+// ---- attributes ----
+
+// The attributes of a call: a dictionary of str, bool and int, with the name of
+// the points' dtype as "T".
+class NumpyAttributes {
+ public:
+  explicit NumpyAttributes(const py::dict* attributes)
+      : attributes_(attributes) {}
+
+  template <typename T>
+  Status GetAttr(const char* name, T* value) const {
+    const PyObject* const found =
+        PyDict_GetItemString(attributes_->ptr(), name);
+    if (found == nullptr) {
+      return Error(Status::kInternal, "%s: is no attribute of the call", name);
+    }
+    *value = py::cast<T>(py::handle(const_cast<PyObject*>(found)));
+    return Ok();
+  }
+  // "Acc" follows from "T".
+  Status GetAttr(const char* name, DType* value) const {
+    std::string text;
+    TF_PAIRWISE_RETURN_IF_ERROR(GetAttr("T", &text));
+    TF_PAIRWISE_RETURN_IF_ERROR(ParseDType(text.c_str(), value));
+    if (std::string(name) == "Acc") *value = ComputeType(*value);
+    return Ok();
+  }
+
+ private:
+  const py::dict* attributes_;
+};
+
+// ---- a call ----
+
+// What adapters/call.h asks for, of arrays of NumPy; all but what is of the
+// gradient ops of losses, which Python does not call. The caller has Python's
+// lock, and gets it back; while kernels run, others have it.
+class NumpyCall {
+ public:
+  struct Argument {
+    const char* name;
+    Element element;
+  };
+
+  // An input that is None is an array without elements; an output that an op
+  // does not make is None.
+  NumpyCall(const std::vector<Argument>& arguments, const py::sequence& inputs,
+            std::vector<Element> outputs, DType dtype, int threads)
+      : dtype_(dtype),
+        elements_(std::move(outputs)),
+        outputs_(elements_.size(), py::none()),
+        team_(&ThreadPool::Get(), threads),
+        parallel_(team_.parallel()) {
+    if (inputs.size() != arguments.size()) {
+      throw py::type_error("inputs: got " + std::to_string(inputs.size()) +
+                           ", expected " + std::to_string(arguments.size()));
+    }
+    for (size_t i = 0; i < arguments.size(); ++i) {
+      inputs_.push_back(View(arguments[i], inputs[i]));
+    }
+  }
+  NumpyCall(const NumpyCall&) = delete;
+  NumpyCall& operator=(const NumpyCall&) = delete;
+
+  Shape shape(int input) const { return inputs_[input].shape; }
+  DType dtype(int input) const { return inputs_[input].dtype; }
+  const void* input(int input) const { return inputs_[input].data; }
+
+  // A kernel that counts before it writes asks for its output itself, without
+  // Python's lock, and no exception may pass through it.
+  Status Output(int output, const Shape& shape, void** data) {
+    const py::gil_scoped_acquire acquire;
+    try {
+      py::array array(Storage(elements_[output], dtype_), shape.sizes);
+      *data = array.mutable_data();
+      outputs_[output] = std::move(array);
+    } catch (const std::exception& error) {
+      return Error(Status::kResourceExhausted, "%s", error.what());
+    }
+    return Ok();
+  }
+
+  // Memory whose pages are not touched before the kernel does.
+  Status Scratch(int64_t bytes, void** data) {
+    scratch_.emplace_back(new (std::nothrow) char[bytes]);
+    *data = scratch_.back().get();
+    if (*data != nullptr) return Ok();
+    return Error(Status::kResourceExhausted, "no memory for %lld bytes",
+                 static_cast<long long>(bytes));
+  }
+
+  // Who asks for it is about to run a kernel: Python's lock is free from here
+  // on.
+  const ParallelFor& launcher() {
+    if (!released_.has_value()) released_.emplace();
+    return parallel_;
+  }
+  int workers() const { return parallel_.workers; }
+
+  py::tuple TakeOutputs() {
+    released_.reset();
+    py::tuple outputs(outputs_.size());
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      outputs[i] = std::move(outputs_[i]);
+    }
+    return outputs;
+  }
+
+ private:
+  struct Input {
+    py::object array;  // kept while the call runs
+    const void* data;
+    Shape shape;
+    DType dtype;
+  };
+
+  Input View(const Argument& argument, const py::object& value) const {
+    Input input{value, nullptr, Shape{true, {0}}, DTypeOf(argument.element)};
+    if (value.is_none()) return input;
+    const py::dtype dtype = Storage(argument.element, dtype_);
+    const bool is_array = py::isinstance<py::array>(value);
+    const auto array =
+        is_array ? py::reinterpret_borrow<py::array>(value) : py::array();
+    if (!is_array || !(array.flags() & py::array::c_style) ||
+        !array.dtype().equal(dtype)) {
+      throw py::type_error(std::string(argument.name) +
+                           ": expected a C-contiguous array of dtype " +
+                           std::string(py::str(dtype)));
+    }
+    input.data = array.data();
+    input.shape.sizes.assign(array.shape(), array.shape() + array.ndim());
+    return input;
+  }
+
+  DType DTypeOf(Element element) const {
+    return element == Element::kT        ? dtype_
+           : element == Element::kDouble ? DType::kFloat64
+                                         : ComputeType(dtype_);
+  }
+
+  DType dtype_;
+  std::vector<Element> elements_;
+  std::vector<Input> inputs_;
+  std::vector<py::object> outputs_;
+  ThreadPool::Team team_;
+  ParallelFor parallel_;
+  std::vector<std::unique_ptr<char[]>> scratch_;
+  // The last, so that the arrays are let go of under Python's lock.
+  std::optional<py::gil_scoped_release> released_;
+};
+
+// An op, and what the elements of its inputs and outputs are.
+struct NumpyOp {
+  std::vector<NumpyCall::Argument> inputs;
+  std::vector<Element> outputs;
+  Status (*run)(const NumpyAttributes& attributes, NumpyCall& call);
+
+  py::tuple Run(const py::dict& dictionary, const py::sequence& arrays,
+                int threads) const {
+    const NumpyAttributes attributes(&dictionary);
+    DType dtype;
+    Raise(attributes.GetAttr("T", &dtype));
+    NumpyCall call(inputs, arrays, outputs, dtype, threads);
+    const Status status = run(attributes, call);
+    py::tuple made = call.TakeOutputs();
+    Raise(status);
+    return made;
+  }
+};
+
+template <typename Op>
+Status RunNumpyOp(const NumpyAttributes& attributes, NumpyCall& call) {
+  Op op;
+  TF_PAIRWISE_RETURN_IF_ERROR(op.Read(&attributes));
+  return op.Run(call);
+}
+
+}  // namespace tf_pairwise
+
+#endif  // TF_PAIRWISE_ADAPTERS_NUMPY_H_
