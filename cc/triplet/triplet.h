@@ -6,6 +6,7 @@
 #include "core/export.h"
 #include "core/names.h"
 #include "core/parallel.h"
+#include "core/reduce.h"
 #include "core/status.h"
 #include "core/types.h"
 
@@ -126,6 +127,16 @@ TF_PAIRWISE_EXPORT Status BatchTripletLossCpu(const BatchTripletLoss& problem,
                                               const BatchTripletArrays& arrays,
                                               void* scratch,
                                               const ParallelFor& parallel);
+
+// What no device owns. Anchor i is reference i + DiagonalOf; negative: none is
+// one.
+int64_t DiagonalOf(const BatchTripletLoss& problem);
+// The reference that is anchor i, or -1.
+int64_t ItselfOf(const BatchTripletLoss& problem, int64_t i);
+// Writes loss and counted from the anchors' weighted sums [n]; returns what the
+// gradient of their sum is multiplied by.
+double ReduceAnchors(const BatchTripletLoss& problem, const LossSums* anchors,
+                     const BatchTripletArrays& arrays);
 
 // ---- the indices of the mined triplets ----
 
