@@ -86,7 +86,7 @@ AnchorSums FewPositivesRow(const AnchorRow<T>& row, int64_t negatives) {
   ForEachPositives<kTogether>(
       row, -Infinity<T>(),
       [&](int count, const T(&distances)[kTogether],
-          const int32_t(&indices)[kTogether]) HWY_ATTR {
+          const int32_t (&indices)[kTogether]) HWY_ATTR {
         CountPositives<Rule>(row, count, distances, indices, result);
         positives += count;
       });
@@ -121,9 +121,9 @@ HWY_INLINE RankRange<T> RangeOf(const T* sorted, int64_t count, VecT<T> d,
   const hn::RebindToSigned<Tag<T>> lane_tag;
   const auto zero = hn::Zero(lane_tag);
   RankRange<T> range;
-  range.low = CountSorted(
-      sorted, count,
-      [&](VecT<T> p) HWY_ATTR { return hn::Not(HasLoss(p, t)); });
+  range.low = CountSorted(sorted, count, [&](VecT<T> p) HWY_ATTR {
+    return hn::Not(HasLoss(p, t));
+  });
   range.high = hn::Set(lane_tag, static_cast<LaneOf<T>>(count));
   range.taken = zero;
   if constexpr (Rule::kEnds) {
@@ -158,7 +158,8 @@ struct RankHistogram {
     constexpr int64_t kMost = HWY_MAX_BYTES / sizeof(Lane);
     HWY_ALIGN Lane lanes[kMost];
     hn::Store(ranks, tag, lanes);
-    for (int64_t lane = 0; lane < static_cast<int64_t>(hn::Lanes(tag)); ++lane) {
+    for (int64_t lane = 0; lane < static_cast<int64_t>(hn::Lanes(tag));
+         ++lane) {
       counts[(lane % kHistograms) * bins + lanes[lane]] += step;
     }
   }
@@ -253,8 +254,7 @@ AnchorSums SoftRow(const AnchorRow<T>& row) {
             SoftTriplet(p, hn::LoadU(tag, row.buffers.negatives + k));
         losses = hn::Add(losses, value.loss);
         slopes = hn::Add(slopes, value.slope);
-        positive =
-            CountMask<T>(positive, hn::Gt(value.loss, hn::Zero(tag)));
+        positive = CountMask<T>(positive, hn::Gt(value.loss, hn::Zero(tag)));
         hn::StoreU(hn::Sub(hn::LoadU(tag, weights + k), value.slope), tag,
                    weights + k);
       }

@@ -145,8 +145,8 @@ HWY_INLINE int64_t FindInTile(const HardTile<T>& tile, int64_t r, T value,
     hit = hn::And(hit, hn::FirstN(tag, static_cast<size_t>(some)));
     if (hn::AllFalse(tag, hit)) continue;
     for (int64_t lane = 0; lane < some; ++lane) {
-      const bool of_class = (tile.ColumnClasses()[k + lane] ==
-                             tile.RowClasses()[r]) == kSame;
+      const bool of_class =
+          (tile.ColumnClasses()[k + lane] == tile.RowClasses()[r]) == kSame;
       if (row[k + lane] == value && of_class && k + lane != itself) {
         column = k + lane;
         break;
@@ -174,10 +174,10 @@ HWY_INLINE void HardRowsOfTile(const HardTile<T>& tile, int64_t r) {
     own[i] = hn::Set(lane_tag, tile.RowClasses()[r + i]);
   }
   ForEachVector<T>(tile.block.columns, [&](int64_t k, int64_t some) HWY_ATTR {
-    const auto classes =
-        some == lanes ? hn::LoadU(lane_tag, tile.ColumnClasses() + k)
-                      : hn::LoadN(lane_tag, tile.ColumnClasses() + k,
-                                  static_cast<size_t>(some));
+    const auto classes = some == lanes
+                             ? hn::LoadU(lane_tag, tile.ColumnClasses() + k)
+                             : hn::LoadN(lane_tag, tile.ColumnClasses() + k,
+                                         static_cast<size_t>(some));
     T* far = tile.column_farthest + k;
     T* near = tile.column_nearest + k;
     VecT<T> column_most = none, column_least = infinity;
@@ -268,12 +268,10 @@ HWY_INLINE void HardColumnsOfTile(const HardTile<T>& tile, int64_t k) {
     const auto same =
         SameClass(classes, hn::Set(lane_tag, tile.RowClasses()[r]));
     const auto far_hit = hn::And(hn::And(far_left, d == far), same);
-    const auto near_hit =
-        hn::And(hn::And(near_left, d == near), hn::Not(same));
+    const auto near_hit = hn::And(hn::And(near_left, d == near), hn::Not(same));
     if (HWY_LIKELY(hn::AllFalse(tag, hn::Or(far_hit, near_hit)))) continue;
     const auto here = hn::Set(lane_tag, static_cast<Lane>(r));
-    far_row =
-        hn::IfThenElse(hn::RebindMask(lane_tag, far_hit), here, far_row);
+    far_row = hn::IfThenElse(hn::RebindMask(lane_tag, far_hit), here, far_row);
     near_row =
         hn::IfThenElse(hn::RebindMask(lane_tag, near_hit), here, near_row);
     far_left = hn::AndNot(far_hit, far_left);
@@ -293,10 +291,9 @@ HWY_INLINE void HardColumnsOfTile(const HardTile<T>& tile, int64_t k) {
   }
   for (uint64_t bits = near_bits; bits != 0; bits &= bits - 1) {
     const int lane = __builtin_ctzll(bits);
-    TakeBest<Nearest>(tile.column_nearest[k + lane],
-                      tile.block.row + near_rows[lane],
-                      hardest.nearest + anchor + lane,
-                      hardest.nearest_index + anchor + lane);
+    TakeBest<Nearest>(
+        tile.column_nearest[k + lane], tile.block.row + near_rows[lane],
+        hardest.nearest + anchor + lane, hardest.nearest_index + anchor + lane);
   }
 }
 
@@ -309,7 +306,8 @@ HWY_INLINE void HardTileOf(const HardTile<T>& tile) {
     hn::StoreU(hn::Set(tag, Infinity<T>()), tag, tile.column_nearest + k);
   }
   int64_t r = 0;
-  for (; r + 2 <= tile.block.rows; r += 2) HardRowsOfTile<2, kDiagonal>(tile, r);
+  for (; r + 2 <= tile.block.rows; r += 2)
+    HardRowsOfTile<2, kDiagonal>(tile, r);
   for (; r < tile.block.rows; ++r) HardRowsOfTile<1, kDiagonal>(tile, r);
   for (int64_t k = 0; !kDiagonal && k < tile.block.columns; k += lanes) {
     HardColumnsOfTile(tile, k);

@@ -88,15 +88,15 @@ HWY_INLINE void NearestBeyond(const T* negatives, int64_t m,
   nearest[3] = hn::ReduceMin(tag, least3);
 }
 
-// The row's triplets: `take(positive, j, negative, index)` for each positive, at
-// distance `positive` and index j; `index()` finds the negative's.
+// The row's triplets: `take(positive, j, negative, index)` for each positive,
+// at distance `positive` and index j; `index()` finds the negative's.
 template <typename T, typename Take>
 HWY_INLINE void ForEachFewSemiHard(const AnchorRow<T>& row, const Take& take) {
   const T* negatives = row.buffers.negatives;
   Beyond<T> beyond(row);
   ForEachPositives<4>(
       row, Infinity<T>(),
-      [&](int count, const T(&positives)[4], const int32_t(&indices)[4])
+      [&](int count, const T(&positives)[4], const int32_t (&indices)[4])
           HWY_ATTR {
             T nearest[4];
             NearestBeyond(negatives, row.m, positives, nearest);
@@ -160,8 +160,7 @@ HWY_INLINE void ForEachManySemiHard(const AnchorRow<T>& row, const Take& take) {
       nearest = {value, index};
     }
     const T positive = buffers.items[r].distance;
-    const Chosen<T> chosen =
-        nearest.index < 0 ? beyond.Of(positive) : nearest;
+    const Chosen<T> chosen = nearest.index < 0 ? beyond.Of(positive) : nearest;
     take(positive, buffers.items[r].index, chosen.distance,
          [&]() { return chosen.index; });
   }
@@ -180,8 +179,9 @@ template <typename T>
 AnchorSums SemiHardRow(const AnchorRow<T>& row, bool with_gradient) {
   T* weights = row.buffers.weights;
   AnchorSums result;
-  const bool lone = row.positives_count == 0 ||
-                    (row.positives_count == 1 && row.positives[0] == row.itself);
+  const bool lone =
+      row.positives_count == 0 ||
+      (row.positives_count == 1 && row.positives[0] == row.itself);
   if (lone) {
     ClearWeights(row);
     return result;
@@ -190,20 +190,21 @@ AnchorSums SemiHardRow(const AnchorRow<T>& row, bool with_gradient) {
   if (found.nan) return NanRow(row);
   ClearWeights(row);
   if (found.count == 0) return result;
-  ForEachSemiHard(row, [&](T positive, int32_t j, T negative, auto index)
-                           HWY_ATTR {
-    const TripletValue<double> value =
-        TripletOf(*row.problem, static_cast<double>(positive),
-                  static_cast<double>(negative));
-    result.sum += value.loss;
-    result.counted += 1;
-    result.nonzero += value.loss > 0;
-    // A negative beyond the type's range has no slope.
-    if (!with_gradient || value.slope == 0 || negative == Infinity<T>()) return;
-    const int32_t q = index();
-    weights[j] += static_cast<T>(value.slope);
-    weights[q] -= static_cast<T>(value.slope);
-  });
+  ForEachSemiHard(
+      row, [&](T positive, int32_t j, T negative, auto index) HWY_ATTR {
+        const TripletValue<double> value =
+            TripletOf(*row.problem, static_cast<double>(positive),
+                      static_cast<double>(negative));
+        result.sum += value.loss;
+        result.counted += 1;
+        result.nonzero += value.loss > 0;
+        // A negative beyond the type's range has no slope.
+        if (!with_gradient || value.slope == 0 || negative == Infinity<T>())
+          return;
+        const int32_t q = index();
+        weights[j] += static_cast<T>(value.slope);
+        weights[q] -= static_cast<T>(value.slope);
+      });
   return result;
 }
 

@@ -52,7 +52,7 @@ TF_PAIRWISE_FORMULA auto IsBeyond(V positive, V negative) {
 struct Farthest {
   template <class V>
   static TF_PAIRWISE_FORMULA V Worst(V like) {
-    return Like(like, -__builtin_inf());
+    return Like(like, -PlusInfinity());
   }
   template <class V>
   static TF_PAIRWISE_FORMULA auto Better(V value, V best) {
@@ -62,7 +62,7 @@ struct Farthest {
 struct Nearest {
   template <class V>
   static TF_PAIRWISE_FORMULA V Worst(V like) {
-    return Like(like, __builtin_inf());
+    return Like(like, PlusInfinity());
   }
   template <class V>
   static TF_PAIRWISE_FORMULA auto Better(V value, V best) {

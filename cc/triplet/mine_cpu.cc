@@ -1,0 +1,208 @@
+// The miner: the triplets themselves, for those who feed their own loss. Single
+// lanes of the formulas say which; a walk counts an anchor's, and a second one
+// writes them.
+
+#include "core/classes.h"
+#include "core/float_mode.h"
+#include "core/pairs-inl.h"
+#include "core/scratch.h"
+#include "tile/row_walk.h"
+#include "triplet/triplet.h"
+#include "triplet/triplet_pair-inl.h"
+
+namespace tf_pairwise {
+namespace {
+
+// An anchor and its distances.
+template <typename T>
+struct MinedRow {
+  const T* distances;
+  int64_t m;
+  int64_t i, diagonal;
+  LaneOf<T> own_class;
+  const LaneOf<T>* of_ref;
+  const int32_t* members;  // of its class, itself perhaps among them
+  int64_t members_count;
+
+  // A NaN is in no triplet.
+  bool IsThere(int64_t j) const {
+    return !IsItself(i, j, diagonal) && distances[j] == distances[j];
+  }
+  bool Negative(int64_t j) const {
+    return IsThere(j) && !SameClass(of_ref[j], own_class);
+  }
+};
+
+// The member of [0, count) that `is` and Best says, of equals the first; -1
+// for none.
+template <class Best, typename T, typename IndexOf, typename Is>
+int64_t Choose(const MinedRow<T>& row, int64_t count, const IndexOf& index,
+               const Is& is) {
+  int64_t best = -1;
+  for (int64_t e = 0; e < count; ++e) {
+    const int64_t j = index(e);
+    if (is(j) &&
+        (best < 0 || Best::Better(row.distances[j], row.distances[best]))) {
+      best = j;
+    }
+  }
+  return best;
+}
+
+// The negative that `is` and Best says.
+template <class Best, typename T, typename Is>
+int64_t ChooseNegative(const MinedRow<T>& row, const Is& is) {
+  return Choose<Best>(
+      row, row.m, [](int64_t j) { return j; },
+      [&](int64_t j) { return row.Negative(j) && is(row.distances[j]); });
+}
+
+template <typename T, typename Take>
+void TakeHardest(const MinedRow<T>& row, const Take& take) {
+  const int64_t positive = Choose<Farthest>(
+      row, row.members_count,
+      [&](int64_t e) { return int64_t{row.members[e]}; },
+      [&](int64_t j) { return row.IsThere(j); });
+  if (positive < 0) return;
+  const int64_t negative = ChooseNegative<Nearest>(row, [](T) { return true; });
+  if (negative >= 0) take(positive, negative);
+}
+
+// Of positive p: the nearest negative beyond it, else the farthest.
+template <typename T, typename Take>
+void TakeSemiHard(const MinedRow<T>& row, int64_t p, const Take& take) {
+  const T positive = row.distances[p];
+  int64_t negative = ChooseNegative<Nearest>(
+      row, [&](T distance) { return IsBeyond(positive, distance); });
+  if (negative < 0) {
+    negative = ChooseNegative<Farthest>(row, [](T) { return true; });
+  }
+  if (negative >= 0) take(p, negative);
+}
+
+template <class Rule, typename T, typename Take>
+void TakeEvery(const MinedRow<T>& row, T margin, int64_t p, const Take& take) {
+  for (int64_t j = 0; j < row.m; ++j) {
+    if (row.Negative(j) && Takes(Rule(), row.distances[p], row.distances[j],
+                                 ThresholdOf(row.distances[j], margin))) {
+      take(p, j);
+    }
+  }
+}
+
+// Calls `take(p, n)` for each triplet of the anchor, in order.
+template <typename T, typename Take>
+void ForEachTriplet(const BatchTripletLoss& problem, const MinedRow<T>& row,
+                    const Take& take) {
+  if (problem.mining == Mining::kHard) return TakeHardest(row, take);
+  const T margin = static_cast<T>(problem.margin);
+  for (int64_t e = 0; e < row.members_count; ++e) {
+    const int64_t p = row.members[e];
+    if (!row.IsThere(p)) continue;
+    switch (problem.mining) {
+      case Mining::kHard:
+        break;
+      case Mining::kSemiHard:
+        TakeSemiHard(row, p, take);
+        break;
+      case Mining::kAll:
+        TakeEvery<EveryTriplet>(row, margin, p, take);
+        break;
+      case Mining::kSemiHardAll:
+        TakeEvery<EverySemiHard>(row, margin, p, take);
+        break;
+      case Mining::kHardAll:
+        TakeEvery<EveryHard>(row, margin, p, take);
+        break;
+    }
+  }
+}
+
+template <typename T>
+struct MineLayout {
+  RowWalk<T> walk;
+  Classes<LaneOf<T>> classes;
+  int64_t* begin;  // [n + 1], where each anchor's triplets begin
+
+  MineLayout(const BatchTripletLoss& problem, Scratch& scratch, int workers) {
+    walk.LayOut(scratch,
+                {problem.dtype, problem.metric, problem.metric, problem.n,
+                 problem.m, problem.d, problem.self},
+                RowWalkOptions(), workers);
+    classes.LayOut(scratch, problem.n, problem.m, problem.self);
+    begin = scratch.Take<int64_t>(problem.n + 1);
+  }
+};
+
+// `function(row)` for every anchor.
+template <typename T, typename Function>
+void ForEachAnchor(const BatchTripletLoss& problem, const MineLayout<T>& layout,
+                   const ParallelFor& parallel, const Function& function) {
+  const int64_t diagonal = DiagonalOf(problem);
+  layout.walk.Run(
+      diagonal, parallel, [&](const typename RowWalk<T>::Rows& rows) {
+        for (int64_t r = 0; r < rows.block.rows; ++r) {
+          MinedRow<T> row;
+          row.i = rows.block.row + r;
+          row.diagonal = diagonal;
+          row.m = problem.m;
+          row.distances = rows.tile.Row(r);
+          row.own_class = layout.classes.of_anchor[row.i];
+          row.of_ref = layout.classes.of_ref;
+          row.members = layout.classes.MembersOf(row.i, &row.members_count);
+          function(row);
+        }
+      });
+}
+
+template <typename T>
+void RunMine(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
+             const TripletSink& sink, void* base, const ParallelFor& parallel) {
+  Scratch scratch(base);
+  MineLayout<T> layout(problem, scratch, parallel.workers);
+  layout.walk.sides.Prepare(arrays.anchors, arrays.refs, parallel);
+  layout.classes.Build(arrays.labels, problem.n, arrays.ref_labels, problem.m,
+                       problem.self);
+  int64_t* begin = layout.begin;
+  ForEachAnchor(problem, layout, parallel, [&](const MinedRow<T>& row) {
+    int64_t count = 0;
+    ForEachTriplet(problem, row, [&](int64_t, int64_t) { ++count; });
+    begin[row.i + 1] = count;
+  });
+  begin[0] = 0;
+  for (int64_t i = 0; i < problem.n; ++i) begin[i + 1] += begin[i];
+  int64_t* triplets = sink.allocate(sink.context, begin[problem.n]);
+  if (triplets == nullptr || begin[problem.n] == 0) return;
+  ForEachAnchor(problem, layout, parallel, [&](const MinedRow<T>& row) {
+    int64_t* out = triplets + 3 * begin[row.i];
+    ForEachTriplet(problem, row, [&](int64_t p, int64_t n) {
+      *out++ = row.i;
+      *out++ = p;
+      *out++ = n;
+    });
+  });
+}
+
+}  // namespace
+
+int64_t MineTripletsScratchBytes(const BatchTripletLoss& problem, int workers) {
+  return VisitCompute(problem.dtype, [&](auto compute) {
+    Scratch scratch(nullptr);
+    MineLayout<decltype(compute)> layout(problem, scratch, workers);
+    return scratch.bytes();
+  });
+}
+
+Status MineTripletsCpu(const BatchTripletLoss& problem,
+                       const BatchTripletArrays& arrays,
+                       const TripletSink& sink, void* scratch,
+                       const ParallelFor& parallel) {
+  TF_PAIRWISE_RETURN_IF_ERROR(Check(problem));
+  const FloatMode mode;
+  VisitCompute(problem.dtype, [&](auto compute) {
+    RunMine<decltype(compute)>(problem, arrays, sink, scratch, parallel);
+  });
+  return Ok();
+}
+
+}  // namespace tf_pairwise
