@@ -43,7 +43,7 @@ import keras
 import tensorflow as tf
 from tensorflow.python.eager import record
 
-from tf_pairwise import _arguments, _tensors, contrastive, ranking, triplet
+from tf_pairwise import _arguments, _tensors, contrastive, ranking, softmax, triplet
 from tf_pairwise.keras import _inputs
 from tf_pairwise.keras.memory import CrossBatchMemory
 
@@ -479,7 +479,7 @@ class SupervisedContrastiveLoss(_LabelledLoss):
         options = _softmax_options(temperature, normalize)
         common = {"memory": memory, "global_batch": global_batch}
         common |= {"reduction": reduction, "name": name, "dtype": dtype}
-        function = contrastive.supervised_contrastive_loss
+        function = softmax.supervised_contrastive_loss
         super().__init__(function, options, _SOFTMAX_REDUCTIONS, **common)
 
 
@@ -512,7 +512,7 @@ class NTXentLoss(_LabelledLoss):
         options = _softmax_options(temperature, normalize)
         common = {"memory": memory, "global_batch": global_batch}
         common |= {"reduction": reduction, "name": name, "dtype": dtype}
-        super().__init__(contrastive.nt_xent_loss, options, _SOFTMAX_REDUCTIONS, **common)
+        super().__init__(softmax.nt_xent_loss, options, _SOFTMAX_REDUCTIONS, **common)
 
 
 @_inputs.register
@@ -546,7 +546,7 @@ class InfoNCELoss(_QueriesAndKeysLoss):
         options["symmetric"] = _boolean("symmetric", symmetric)
         common = {"global_batch": global_batch}
         common |= {"reduction": reduction, "name": name, "dtype": dtype}
-        super().__init__(contrastive.info_nce_loss, options, _SOFTMAX_REDUCTIONS, **common)
+        super().__init__(softmax.info_nce_loss, options, _SOFTMAX_REDUCTIONS, **common)
 
 
 @_inputs.register
@@ -583,7 +583,7 @@ class SigmoidContrastiveLoss(_QueriesAndKeysLoss):
         }
         common = {"global_batch": global_batch}
         common |= {"reduction": reduction, "name": name, "dtype": dtype}
-        function = contrastive.sigmoid_contrastive_loss
+        function = softmax.sigmoid_contrastive_loss
         super().__init__(function, options, _SOFTMAX_REDUCTIONS, **common)
 
 
