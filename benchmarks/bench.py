@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
 def _families() -> list[str]:
     found = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
     names = [name.removeprefix("bm_") for name in found if name.startswith("bm_")]
-    order = ["distance", "contrastive", "triplet", "ranking", "neighbors"]
+    order = ["distance", "contrastive", "softmax", "triplet", "ranking", "neighbors"]
     return sorted(names, key=lambda name: (order.index(name) if name in order else 99, name))
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import tf_pairwise as tpw
 from tests import checks, inputs
+from tf_pairwise import _numpy, reference
 from tf_pairwise import numpy as tpn
-from tf_pairwise import reference
 
 BATCH_REDUCTIONS = (*inputs.REDUCTIONS, "balanced_mean")
 SOFTMAX_REDUCTIONS = ("none", "sum", "mean")
@@ -2309,7 +2309,7 @@ np.savez(sys.argv[1], *made[0], *made[1])
 
 @pytest.mark.parametrize("isa", ["sse4", "avx2", "avx512"])
 def test_instruction_sets(isa, tmp_path):
-    if isa == tpn._numpy.isa():
+    if isa == _numpy.isa():
         pytest.skip("what all the other tests run on")
     file = str(tmp_path / "made.npz")
     if _run(_OF_AN_ISA, file, TF_PAIRWISE_ISA=isa)[-1] != isa:

@@ -13,17 +13,16 @@ from tf_pairwise import _library
 
 if TYPE_CHECKING:
     from tf_pairwise import data, distribute, keras, numpy, reference
-    from tf_pairwise.contrastive import (
-        batch_contrastive_loss,
-        contrastive_loss,
+    from tf_pairwise.contrastive import batch_contrastive_loss, contrastive_loss
+    from tf_pairwise.distance import paired_distance, pairwise_distance
+    from tf_pairwise.neighbors import nearest_neighbors
+    from tf_pairwise.ranking import list_ranking_loss, pairwise_ranking_loss
+    from tf_pairwise.softmax import (
         info_nce_loss,
         nt_xent_loss,
         sigmoid_contrastive_loss,
         supervised_contrastive_loss,
     )
-    from tf_pairwise.distance import paired_distance, pairwise_distance
-    from tf_pairwise.neighbors import nearest_neighbors
-    from tf_pairwise.ranking import list_ranking_loss, pairwise_ranking_loss
     from tf_pairwise.triplet import batch_triplet_loss, mine_triplets, triplet_loss
 
     __version__: str
@@ -34,15 +33,15 @@ _FUNCTIONS = {
     "batch_triplet_loss": "triplet",
     "list_ranking_loss": "ranking",
     "contrastive_loss": "contrastive",
-    "info_nce_loss": "contrastive",
+    "info_nce_loss": "softmax",
     "mine_triplets": "triplet",
     "nearest_neighbors": "neighbors",
-    "nt_xent_loss": "contrastive",
+    "nt_xent_loss": "softmax",
     "paired_distance": "distance",
     "pairwise_distance": "distance",
     "pairwise_ranking_loss": "ranking",
-    "sigmoid_contrastive_loss": "contrastive",
-    "supervised_contrastive_loss": "contrastive",
+    "sigmoid_contrastive_loss": "softmax",
+    "supervised_contrastive_loss": "softmax",
     "triplet_loss": "triplet",
 }
 _MODULES = ("data", "distribute", "keras", "numpy", "reference")

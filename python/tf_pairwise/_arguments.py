@@ -97,12 +97,17 @@ def _offset(name, value, or_type="", or_value=""):
     return int(value)
 
 
-def similar_label(value):
-    """The label of similar pairs: a Python integer, or a bool for labels that are bools."""
+def similar_label(value, soft=False):
+    """The label of similar pairs: a Python integer, or a bool for labels that are bools.
+
+    `soft`: for labels that are floats, 0 for all similar to 1 for all dissimilar, or the other way.
+    """
     if not isinstance(value, numbers.Integral):
         raise TypeError(f"similar_label: got {value!r}, expected a Python integer")
     if not -(2**63) <= value < 2**63:
         raise ValueError(f"similar_label: got {value!r}, expected an integer of 64 bits")
+    if soft and value not in (0, 1):
+        raise ValueError(f"similar_label: got {value!r} with float labels, expected 0 or 1")
     return int(value)
 
 

@@ -46,7 +46,7 @@ gradient sums N D numbers (in float32 for halves) over the replicas. `info_nce_l
 
 import tensorflow as tf
 
-from tf_pairwise import _tensors, contrastive, triplet
+from tf_pairwise import _tensors, contrastive, softmax, triplet
 
 
 def batch_triplet_loss(
@@ -94,7 +94,7 @@ def batch_triplet_loss(
             embeddings, labels, margin, sample_weight=sample_weight, **options
         )
     anchors, references = _gather_batch(context, embeddings, labels)
-    outputs = triplet.batch_triplet_outputs(
+    outputs = triplet._batch_triplet_outputs(
         *anchors, margin, **references, sample_weight=sample_weight, **options
     )
     return _share(context, outputs, reduction)
@@ -163,7 +163,7 @@ def batch_contrastive_loss(
     anchors, references = _gather_batch(context, embeddings, labels)
 
     def share(margin, positive_margin, reduction):
-        outputs = contrastive.batch_contrastive_outputs(
+        outputs = contrastive._batch_contrastive_outputs(
             *anchors,
             margin,
             metric=metric,
@@ -227,14 +227,15 @@ def info_nce_loss(
     context = _replica_context()
     options = {"normalize": normalize, "sample_weight": sample_weight, "reduction": reduction}
     if context is None:
-        return contrastive.info_nce_loss(queries, keys, temperature, symmetric=symmetric, **options)
+        return softmax.info_nce_loss(queries, keys, temperature, symmetric=symmetric, **options)
     queries, keys = _queries_and_keys(queries, keys)
-    parameters = (contrastive.temperature_of(temperature, queries.dtype), None, None)
+    parameters = {"temperature": temperature}
     first = _first_row(context, keys)
 
     def outputs(rows, columns):
-        inputs = contrastive.queries_and_keys(rows, columns, first)
-        return contrastive.softmax_outputs("info_nce", inputs, False, parameters, **options)
+        return softmax._queries_outputs(
+            "info_nce", rows, columns, parameters, positive_offset=first, **options
+        )
 
     if not symmetric:
         return _share(context, outputs(queries, _gather_points(context, keys, first)), reduction)
@@ -278,7 +279,7 @@ def supervised_contrastive_loss(
     options = {"normalize": normalize, "sample_weight": sample_weight, "reduction": reduction}
     return _labelled(
         "supervised",
-        contrastive.supervised_contrastive_loss,
+        softmax.supervised_contrastive_loss,
         *(embeddings, labels, temperature),
         **options,
     )
@@ -316,9 +317,7 @@ def nt_xent_loss(
       ...     return strategy.reduce("SUM", shares, axis=None)  # the loss of the whole batch
     """
     options = {"normalize": normalize, "sample_weight": sample_weight, "reduction": reduction}
-    return _labelled(
-        "nt_xent", contrastive.nt_xent_loss, *(embeddings, labels, temperature), **options
-    )
+    return _labelled("nt_xent", softmax.nt_xent_loss, *(embeddings, labels, temperature), **options)
 
 
 def sigmoid_contrastive_loss(
@@ -354,12 +353,14 @@ def sigmoid_contrastive_loss(
     context = _replica_context()
     options = {"normalize": normalize, "sample_weight": sample_weight, "reduction": reduction}
     if context is None:
-        return contrastive.sigmoid_contrastive_loss(queries, keys, scale, bias, **options)
+        return softmax.sigmoid_contrastive_loss(queries, keys, scale, bias, **options)
     queries, keys = _queries_and_keys(queries, keys)
     first = _first_row(context, keys)
-    inputs = contrastive.queries_and_keys(queries, _gather_points(context, keys, first), first)
-    parameters = contrastive.scale_and_bias(scale, bias, queries.dtype)
-    outputs = contrastive.softmax_outputs("sigmoid", inputs, False, parameters, **options)
+    parameters = {"scale": scale, "bias": bias}
+    all_keys = _gather_points(context, keys, first)
+    outputs = softmax._queries_outputs(
+        "sigmoid", queries, all_keys, parameters, positive_offset=first, **options
+    )
     return _share(context, outputs, reduction)
 
 
@@ -369,9 +370,8 @@ def _labelled(kind, plain, embeddings, labels, temperature, **options):
     if context is None:
         return plain(embeddings, labels, temperature, **options)
     anchors, references = _gather_batch(context, embeddings, labels)
-    parameters = (contrastive.temperature_of(temperature, anchors[0].dtype), None, None)
-    inputs, itself = _tensors.batch(*anchors, *references.values())
-    outputs = contrastive.softmax_outputs(kind, inputs, itself, parameters, **options)
+    parameters = {"temperature": temperature}
+    outputs = softmax._labelled_outputs(kind, *anchors, parameters, **references, **options)
     return _share(context, outputs, options["reduction"])
 
 
@@ -411,7 +411,8 @@ def _gather_batch(context, embeddings, labels):
 
 def _queries_and_keys(queries, keys):
     """Rows and their own keys: as many of them, which the op, given all keys, could not see."""
-    queries, _, keys, *_ = contrastive.queries_and_keys(queries, keys, 0)
+    queries = _tensors.points("queries", queries)
+    keys = _tensors.points("keys", keys, queries, "queries")
     shapes = queries.shape, keys.shape
     message = "on each replica, the keys of its own queries"
     if not shapes[0].is_compatible_with(shapes[1]):

@@ -144,7 +144,7 @@ def batch_triplet_loss(
       >>> float(tpw.batch_triplet_loss(x, [0, 0, 1, 1], margin=0.5, mining="hard"))
       1.25
     """
-    return batch_triplet_outputs(
+    return _batch_triplet_outputs(
         embeddings,
         labels,
         margin,
@@ -158,7 +158,7 @@ def batch_triplet_loss(
     )[0]
 
 
-def batch_triplet_outputs(
+def _batch_triplet_outputs(
     embeddings,
     labels,
     margin,

@@ -36,6 +36,21 @@ def expect_rank(y_pred, rank, shape, parts=None):
     return y_pred
 
 
+def pair_labels(y_true, similar_label):
+    """y_true as labels of pairs [n] or [n, 1] that `contrastive_loss` takes.
+
+    Keras makes float32 of integers, so floats past 0 and 1 are labels like any other: of
+    dissimilar pairs.
+    """
+    y_true = None if y_true is None else tensor(y_true)
+    if y_true is None or not y_true.dtype.is_floating or _building():
+        return labels(y_true, also_bool=True)
+    if similar_label not in (0, 1):
+        return tf.cast(y_true, tf.int64)
+    dissimilar = tf.constant(1 - similar_label, y_true.dtype)
+    return tf.where((y_true < 0) | (y_true > 1), dissimilar, y_true)
+
+
 def labels(y_true, also_bool=False):
     """y_true as int64 labels [n] or [n, 1]; equal labels stay equal, others different."""
     expected = "an integer type" + (" or bool" if also_bool else "")

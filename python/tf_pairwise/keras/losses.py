@@ -43,7 +43,7 @@ import keras
 import tensorflow as tf
 from tensorflow.python.eager import record
 
-from tf_pairwise import _arguments, _tensors, contrastive, ranking, triplet
+from tf_pairwise import _arguments, _tensors, contrastive, ranking, softmax, triplet
 from tf_pairwise.keras import _inputs
 from tf_pairwise.keras.memory import CrossBatchMemory
 
@@ -126,7 +126,7 @@ class _GivenLoss(_Loss):
             rows = tf.reshape(mask, [-1] + [1] * (self.rank - 2))
             inputs = [tf.where(rows, x, tf.zeros_like(x)) for x in inputs]
         if self.labelled:
-            inputs.append(_inputs.labels(y_true, also_bool=True))
+            inputs.append(_inputs.pair_labels(y_true, self._options["similar_label"]))
         weight = None if sample_weight is None else _inputs.weights(sample_weight, inputs[0])
         samples = tf.shape(inputs[0])[0]
         if mask is not None:
@@ -223,7 +223,8 @@ class ContrastiveLoss(_GivenLoss):
     """`contrastive_loss` (Hadsell et al. 2006) of given pairs.
 
     0.5 D^2 for similar pairs, 0.5 max(0, margin - D)^2 for dissimilar ones. y_true: the pairs'
-    labels [n] or [n, 1], integers or bools, by default 0 where similar; y_pred: [n, 2, d].
+    labels [n] or [n, 1], by default 0 where similar, integers, bools or floats (soft labels from 0
+    to 1, and whole numbers up to 2^24, which is what Keras makes of integers); y_pred: [n, 2, d].
 
     Args:
       margin, metric, similar_label: as `contrastive_loss`.
@@ -479,7 +480,7 @@ class SupervisedContrastiveLoss(_LabelledLoss):
         options = _softmax_options(temperature, normalize)
         common = {"memory": memory, "global_batch": global_batch}
         common |= {"reduction": reduction, "name": name, "dtype": dtype}
-        function = contrastive.supervised_contrastive_loss
+        function = softmax.supervised_contrastive_loss
         super().__init__(function, options, _SOFTMAX_REDUCTIONS, **common)
 
 
@@ -512,7 +513,7 @@ class NTXentLoss(_LabelledLoss):
         options = _softmax_options(temperature, normalize)
         common = {"memory": memory, "global_batch": global_batch}
         common |= {"reduction": reduction, "name": name, "dtype": dtype}
-        super().__init__(contrastive.nt_xent_loss, options, _SOFTMAX_REDUCTIONS, **common)
+        super().__init__(softmax.nt_xent_loss, options, _SOFTMAX_REDUCTIONS, **common)
 
 
 @_inputs.register
@@ -546,7 +547,7 @@ class InfoNCELoss(_QueriesAndKeysLoss):
         options["symmetric"] = _boolean("symmetric", symmetric)
         common = {"global_batch": global_batch}
         common |= {"reduction": reduction, "name": name, "dtype": dtype}
-        super().__init__(contrastive.info_nce_loss, options, _SOFTMAX_REDUCTIONS, **common)
+        super().__init__(softmax.info_nce_loss, options, _SOFTMAX_REDUCTIONS, **common)
 
 
 @_inputs.register
@@ -583,7 +584,7 @@ class SigmoidContrastiveLoss(_QueriesAndKeysLoss):
         }
         common = {"global_batch": global_batch}
         common |= {"reduction": reduction, "name": name, "dtype": dtype}
-        function = contrastive.sigmoid_contrastive_loss
+        function = softmax.sigmoid_contrastive_loss
         super().__init__(function, options, _SOFTMAX_REDUCTIONS, **common)
 
 

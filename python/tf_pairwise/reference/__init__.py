@@ -5,17 +5,16 @@ Each function here has the name, the arguments and the results of its fused coun
 fused kernels exist to avoid, and its gradient is what TensorFlow's autodiff makes of it.
 """
 
-from tf_pairwise.reference.contrastive import (
-    batch_contrastive_loss,
-    contrastive_loss,
+from tf_pairwise.reference.contrastive import batch_contrastive_loss, contrastive_loss
+from tf_pairwise.reference.distance import paired_distance, pairwise_distance
+from tf_pairwise.reference.neighbors import nearest_neighbors
+from tf_pairwise.reference.ranking import list_ranking_loss, pairwise_ranking_loss
+from tf_pairwise.reference.softmax import (
     info_nce_loss,
     nt_xent_loss,
     sigmoid_contrastive_loss,
     supervised_contrastive_loss,
 )
-from tf_pairwise.reference.distance import paired_distance, pairwise_distance
-from tf_pairwise.reference.neighbors import nearest_neighbors
-from tf_pairwise.reference.ranking import list_ranking_loss, pairwise_ranking_loss
 from tf_pairwise.reference.triplet import batch_triplet_loss, mine_triplets, triplet_loss
 
 __all__ = [

@@ -40,6 +40,11 @@ def labels(name, value, count_name, points_of):
     value = tf.convert_to_tensor(value)
     if not value.dtype.is_integer:
         raise TypeError(f"{name}: got {value.dtype.name}, expected an integer type")
+    return tf.cast(per_row(name, value, count_name, points_of), tf.int64)
+
+
+def per_row(name, value, count_name, points_of):
+    """[n] or [n, 1] as [n]."""
     rank = value.shape.rank
     n = points_of.shape[0]
     fits = rank is None or (
@@ -51,7 +56,7 @@ def labels(name, value, count_name, points_of):
             f"{name}: got shape {value.shape}, expected [{n}] or [{n}, 1], "
             f"one label per row of {count_name}"
         )
-    return tf.cast(tf.reshape(value, [-1]), tf.int64)
+    return tf.reshape(value, [-1])
 
 
 def weights(value, points_of, dtype):

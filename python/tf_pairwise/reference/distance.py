@@ -30,7 +30,7 @@ def pairwise_distance(x, y=None, metric="euclidean"):
         y = _checks.points("y", y, least_rank=2)
         _checks.alike("y", y, "x", x, slice(0, -2))
         _checks.alike("y", y, "x", x, slice(-1, None))
-    return tf.cast(all_pairs(x, y, metric), x.dtype)
+    return tf.cast(_all_pairs(x, y, metric), x.dtype)
 
 
 def paired_distance(x, y, metric="euclidean"):
@@ -39,20 +39,20 @@ def paired_distance(x, y, metric="euclidean"):
     x = _checks.points("x", x, least_rank=1)
     y = _checks.points("y", y, least_rank=1)
     _checks.alike("y", y, "x", x, slice(None))
-    return tf.cast(pairs(x, y, metric), x.dtype)
+    return tf.cast(_pairs(x, y, metric), x.dtype)
 
 
-def all_pairs(x, y, metric):
+def _all_pairs(x, y, metric):
     """`pairwise_distance` in the type of the computation: float32 for halves."""
     # Two ways to the same distances. The differences x_i - y_j take n m d numbers and lose
     # nothing: float64, the oracle, goes this way. The other types go the way users write it,
     # |x|^2 + |y|^2 - 2 x.y, one matmul and n m numbers, which cancels for points that are near
     # to each other and far from the origin: that is what the fused kernels are timed against.
-    x = computable(x)
-    y = None if y is None else computable(y)
+    x = _computable(x)
+    y = None if y is None else _computable(y)
     if x.dtype == tf.float64 or metric == "manhattan":
         other = x if y is None else y
-        return pairs(x[..., :, None, :], other[..., None, :, :], metric)
+        return _pairs(x[..., :, None, :], other[..., None, :, :], metric)
     if metric == "dot":
         return -tf.matmul(x, x if y is None else y, transpose_b=True)
     if metric == "cosine":
@@ -75,9 +75,9 @@ def all_pairs(x, y, metric):
     return distances
 
 
-def pairs(x, y, metric):
+def _pairs(x, y, metric):
     """`paired_distance` in the type of the computation; x and y may broadcast."""
-    x, y = computable(x), computable(y)
+    x, y = _computable(x), _computable(y)
     if metric == "dot":
         return -tf.reduce_sum(x * y, axis=-1)
     if metric == "cosine":
@@ -93,7 +93,7 @@ def pairs(x, y, metric):
     return squared if metric == "squared_euclidean" else _sqrt(squared)
 
 
-def computable(x):
+def _computable(x):
     """x in the type that distances are computed in, with NaN for Inf."""
     x = tf.cast(x, tf.float32) if x.dtype.size == 2 else x
     return tf.where(tf.math.is_finite(x), x, tf.constant(float("nan"), x.dtype))

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tf_pairwise import _arguments
 from tf_pairwise.reference import _checks
-from tf_pairwise.reference.distance import all_pairs
+from tf_pairwise.reference.distance import _all_pairs
 
 
 def nearest_neighbors(
@@ -30,7 +30,7 @@ def nearest_neighbors(
         keys = _checks.points("keys", keys, rank=2)
         _checks.alike("keys", keys, "queries", queries, slice(-1, None))
 
-    distances = all_pairs(queries, keys, metric)
+    distances = _all_pairs(queries, keys, metric)
     infinity = tf.constant(float("inf"), distances.dtype)
     distances = tf.where(tf.math.is_nan(distances), infinity, distances)
     if keys is None:

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tf_pairwise import _arguments
 from tf_pairwise.reference import _checks
-from tf_pairwise.reference.distance import computable
+from tf_pairwise.reference.distance import _computable
 
 
 def pairwise_ranking_loss(
@@ -37,7 +37,7 @@ def pairwise_ranking_loss(
     scores_pos = _checks.points("scores_pos", scores_pos)
     scores_neg = _checks.points("scores_neg", scores_neg)
     _checks.alike("scores_neg", scores_neg, "scores_pos", scores_pos, slice(None))
-    preferred, other = computable(scores_pos), computable(scores_neg)
+    preferred, other = _computable(scores_pos), _computable(scores_neg)
     value = _loss((other - preferred) / temperature, loss, margin)
     weight = _like("sample_weight", sample_weight, value)
     return _reduce(value, weight, tf.ones_like(value), reduction)
@@ -101,7 +101,7 @@ def list_ranking_loss(
         return tf.RaggedTensor.from_tensor(value, lengths) if reduction == "none" else value
 
     scores = _checks.points("scores", scores, rank=2)
-    s = computable(scores)
+    s = _computable(scores)
     y = _like("relevance", relevance, s)
     weight = _like("item_weight", item_weight, s)
     exists = y >= 0.0

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tf_pairwise import _arguments
 from tf_pairwise.reference import _checks
-from tf_pairwise.reference.distance import all_pairs, pairs
+from tf_pairwise.reference.distance import _all_pairs, _pairs
 
 
 def triplet_loss(
@@ -43,10 +43,10 @@ def triplet_loss(
     _checks.alike("positives", positives, "anchors", anchors, slice(None))
     _checks.alike("negatives", negatives, "anchors", anchors, slice(None))
 
-    to_positive = pairs(anchors, positives, metric)
-    to_negative = pairs(anchors, negatives, metric)
+    to_positive = _pairs(anchors, positives, metric)
+    to_negative = _pairs(anchors, negatives, metric)
     if swap:
-        swapped = pairs(positives, negatives, metric)
+        swapped = _pairs(positives, negatives, metric)
         to_negative = tf.where(swapped < to_negative, swapped, to_negative)
     loss = _loss(to_positive, to_negative, margin)
     weight = _checks.weights(sample_weight, anchors, loss.dtype)
@@ -161,13 +161,13 @@ def _distances_and_masks(embeddings, labels, metric, ref_embeddings, ref_labels,
     has_references = _arguments.references(ref_embeddings, ref_labels, self_offset)
 
     if not has_references:
-        distances = all_pairs(embeddings, None, metric)
+        distances = _all_pairs(embeddings, None, metric)
         ref_labels, self_offset = labels, 0
     else:
         ref_embeddings = _checks.points("ref_embeddings", ref_embeddings, rank=2)
         _checks.alike("ref_embeddings", ref_embeddings, "embeddings", embeddings, slice(-1, None))
         ref_labels = _checks.labels("ref_labels", ref_labels, "ref_embeddings", ref_embeddings)
-        distances = all_pairs(embeddings, ref_embeddings, metric)
+        distances = _all_pairs(embeddings, ref_embeddings, metric)
 
     same = tf.equal(labels[:, None], ref_labels[None, :])
     other = tf.ones_like(same)

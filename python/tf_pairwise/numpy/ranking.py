@@ -1,0 +1,97 @@
+"""Ranking losses: of explicit pairs of scores, and over the pairs of each list."""
+
+import numpy as np
+
+from tf_pairwise import _arguments
+from tf_pairwise.numpy import _arrays, _native
+
+
+def pairwise_ranking_loss(
+    scores_pos,
+    scores_neg,
+    *,
+    loss="logistic",
+    margin=1.0,
+    temperature=1.0,
+    sample_weight=None,
+    reduction="mean",
+    with_gradient=False,
+    threads=None,
+):
+    """`tf_pairwise.pairwise_ranking_loss`: two of one shape -> a scalar, or that shape.
+
+    With with_gradient, (loss, (scores_pos_grad, scores_neg_grad)): the gradients of the loss, or
+    of the sum of the losses with reduction "none".
+    """
+    margin, temperature = _arguments.ranking(
+        *(loss, _arguments.PAIR_LOSSES),
+        *(margin, temperature),
+        *(reduction, _arguments.REDUCTIONS),
+    )
+    scores_pos = _arrays.points("scores_pos", scores_pos)
+    scores_neg = _arrays.points("scores_neg", scores_neg, scores_pos, "scores_pos")
+    value, gradients = _native.pairwise_ranking_loss(
+        scores_pos,
+        scores_neg,
+        _arrays.weights(sample_weight, scores_pos),
+        loss,
+        reduction,
+        margin,
+        temperature,
+        bool(with_gradient),
+        threads,
+    )
+    return (value, gradients) if with_gradient else value
+
+
+def list_ranking_loss(
+    scores,
+    relevance,
+    *,
+    loss="logistic",
+    lambda_weight=None,
+    topn=None,
+    margin=1.0,
+    temperature=1.0,
+    item_weight=None,
+    mask=None,
+    row_splits=None,
+    reduction="mean",
+    with_gradient=False,
+    threads=None,
+):
+    """`tf_pairwise.list_ranking_loss`: [B, L] -> a scalar, or [B, L] with reduction "none".
+
+    Lists of different lengths: scores, relevance, item_weight and mask are [n], and list b is
+    their [row_splits[b]:row_splits[b + 1]], as the values and row_splits of a tf.RaggedTensor.
+
+    With with_gradient, (loss, scores_grad): the gradient of the loss, or of the sum of the
+    losses with reduction "none".
+    """
+    margin, temperature = _arguments.ranking(
+        *(loss, _arguments.LIST_LOSSES),
+        *(margin, temperature),
+        *(reduction, _arguments.LIST_REDUCTIONS),
+    )
+    lambda_weight, topn = _arguments.lambda_weight(lambda_weight, topn, loss)
+    scores = _arrays.points("scores", scores)
+    if mask is not None:
+        mask = np.asarray(mask, order="C")
+        if mask.dtype != bool:
+            raise TypeError(f"mask: got {mask.dtype.name}, expected bool")
+    value, gradients = _native.list_ranking_loss(
+        scores,
+        _arrays.real("relevance", relevance, np.float64),
+        None if row_splits is None else _arrays.labels("row_splits", row_splits),
+        mask,
+        _arrays.weights(item_weight, scores, "item_weight"),
+        loss,
+        lambda_weight,
+        topn,
+        reduction,
+        margin,
+        temperature,
+        bool(with_gradient),
+        threads,
+    )
+    return (value, gradients[0]) if with_gradient else value
