@@ -2,7 +2,7 @@
 
 import numpy as np
 
-METRICS = ("euclidean", "squared_euclidean", "cosine", "manhattan", "dot")
+METRICS = ("euclidean", "squared_euclidean", "cosine", "manhattan", "dot", "chebyshev")
 MININGS = ("all", "hard", "semi_hard", "semi_hard_all", "hard_all")
 SOFT_MININGS = ("all", "hard", "semi_hard")
 REDUCTIONS = ("none", "sum", "mean", "mean_nonzero")

@@ -42,7 +42,8 @@ constexpr NamedValue<Metric> kMetricNames[] = {
     {"squared_euclidean", Metric::kSquaredEuclidean},
     {"cosine", Metric::kCosine},
     {"manhattan", Metric::kManhattan},
-    {"dot", Metric::kDot}};
+    {"dot", Metric::kDot},
+    {"chebyshev", Metric::kChebyshev}};
 
 inline Status ParseMetric(const char* name, Metric* metric) {
   return ParseName("metric", name, kMetricNames, metric);

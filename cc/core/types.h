@@ -14,9 +14,10 @@ enum class Metric : int32_t {
   kCosine,            // 1 - x.y / (|x| |y|); 1 where either is zero
   kManhattan,         // sum |x_k - y_k|
   kDot,               // -x.y
+  kChebyshev,         // max |x_k - y_k|
 };
 
-constexpr Metric kLastMetric = Metric::kDot;
+constexpr Metric kLastMetric = Metric::kChebyshev;
 
 enum class Reduction : int32_t {
   kNone,

@@ -9,10 +9,12 @@
 //   cosine             D = 1 - c, c = x.y/|x||y|   dD/dx = (c x/|x| - y/|y|) / |x|
 //   manhattan          D = sum_k |x_k - y_k|       dD/dx = sign(x - y)
 //   dot                D = -x.y                    dD/dx = -y
+//   chebyshev          D = max_k |x_k - y_k|       dD/dx_k = sign(x_k - y_k), k the first largest
 // clang-format on
 //
 // A slope is 0 where D has none: D = 0 for euclidean (and D up to TinyDistance,
-// whose reciprocal could overflow), equal coordinates for manhattan, a zero
+// whose reciprocal could overflow), equal coordinates for manhattan and
+// chebyshev, a zero
 // vector for cosine, which is at distance 1 from everything.
 //
 //   struct Name {
@@ -56,6 +58,7 @@
 #endif
 
 #include "core/types.h"
+#include "metric/chebyshev-inl.h"
 #include "metric/cosine-inl.h"
 #include "metric/dot-inl.h"
 #include "metric/l2-inl.h"
@@ -76,9 +79,11 @@ TF_PAIRWISE_FORMULA auto VisitMetric(Metric metric, const Function& function) {
     case Metric::kManhattan:
       return function(Manhattan());
     case Metric::kDot:
+      return function(Dot());
+    case Metric::kChebyshev:
       break;
   }
-  return function(Dot());
+  return function(Chebyshev());
 }
 
 // Calls `function(Slope())`: of the few slopes that metrics share.

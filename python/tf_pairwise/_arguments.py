@@ -3,7 +3,7 @@
 import math
 import numbers
 
-METRICS = ("euclidean", "squared_euclidean", "cosine", "manhattan", "dot")
+METRICS = ("euclidean", "squared_euclidean", "cosine", "manhattan", "dot", "chebyshev")
 MININGS = ("all", "hard", "semi_hard", "semi_hard_all", "hard_all")
 SOFT_MININGS = ("all", "hard", "semi_hard")
 ONLY = ("same_label", "other_label")

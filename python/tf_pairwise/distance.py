@@ -16,6 +16,7 @@ def pairwise_distance(x, y=None, metric="euclidean"):
     "squared_euclidean"  |x - y|^2
     "cosine"             1 - x.y / (|x| |y|); 1 where either vector is zero
     "manhattan"          sum_k |x_k - y_k|
+    "chebyshev"          max_k |x_k - y_k|
     "dot"                -x.y
     ==================== =======================================================
 

@@ -6,10 +6,11 @@
 ``cosine``            ``1 - x.y / (|x| |y|)``; 1 where either vector is zero
 ``manhattan``         ``sum_k |x_k - y_k|``
 ``dot``               ``-x.y`` (a similarity turned around, so that small means near)
+``chebyshev``         ``max_k |x_k - y_k|``; its gradient is at the first largest coordinate
 =================== ==========================================================================
 
-Where a distance has no derivative (zero euclidean distance, equal coordinates under manhattan,
-a zero vector under cosine) its gradient is 0. Inf in a point is treated as NaN.
+Where a distance has no derivative (zero euclidean distance, equal coordinates under manhattan and
+chebyshev, a zero vector under cosine) its gradient is 0. Inf in a point is treated as NaN.
 """
 
 import tensorflow as tf
@@ -50,7 +51,7 @@ def _all_pairs(x, y, metric):
     # to each other and far from the origin: that is what the fused kernels are timed against.
     x = _computable(x)
     y = None if y is None else _computable(y)
-    if x.dtype == tf.float64 or metric == "manhattan":
+    if x.dtype == tf.float64 or metric in ("manhattan", "chebyshev"):
         other = x if y is None else y
         return _pairs(x[..., :, None, :], other[..., None, :, :], metric)
     if metric == "dot":
@@ -87,6 +88,8 @@ def _pairs(x, y, metric):
         has_nan = tf.logical_or(_has_nan(x), _has_nan(y))
         at_zero = tf.logical_and(at_zero, tf.logical_not(has_nan))
         return tf.where(at_zero, tf.ones_like(distances), distances)
+    if metric == "chebyshev":
+        return _largest(tf.abs(x - y))
     if metric == "manhattan":
         return tf.reduce_sum(tf.abs(x - y), axis=-1)
     squared = tf.reduce_sum(tf.square(x - y), axis=-1)
@@ -97,6 +100,17 @@ def _computable(x):
     """x in the type that distances are computed in, with NaN for Inf."""
     x = tf.cast(x, tf.float32) if x.dtype.size == 2 else x
     return tf.where(tf.math.is_finite(x), x, tf.constant(float("nan"), x.dtype))
+
+
+def _largest(values):
+    """The largest along the last axis, 0 of none; its gradient is at the first that is."""
+    if values.shape[-1] == 0:
+        return tf.reduce_sum(values, axis=-1)
+    first = tf.argmax(tf.stop_gradient(values), axis=-1)
+    there = tf.one_hot(first, tf.shape(values)[-1], True, False, dtype=tf.bool)
+    # A maximum may lose a NaN.
+    there |= tf.math.is_nan(values)
+    return tf.reduce_sum(tf.where(there, values, tf.zeros_like(values)), axis=-1)
 
 
 def _sqrt(squared):
