@@ -65,18 +65,31 @@ class TileWalk {
     if (take) sides.ClearSums(parallel);
     for (int64_t round = 0; round < rounds_.rounds(); ++round) {
       parallel(rounds_.places(), TileCost(), [&](int64_t place, int worker) {
-        RunTile(round * rounds_.places() + place, diagonal, take, worker,
-                epilogue);
+        int64_t row, column;
+        if (!rounds_.Tile(round, place, &row, &column)) return;
+        RunTile(round * rounds_.places() + place, row, column, diagonal, take,
+                worker, epilogue);
       });
     }
   }
 
-  // The same where the epilogue writes what is the tile's alone: all at once.
+  // The same where the epilogue writes what is the tile's alone: all at once,
+  // row by row of tiles.
   template <typename Epilogue>
   void RunApart(int64_t diagonal, const ParallelFor& parallel,
                 const Epilogue& epilogue) const {
-    parallel(tile_count(), TileCost(), [&](int64_t number, int worker) {
-      RunTile(number, diagonal, false, worker, epilogue);
+    const int64_t rows = rounds_.row_blocks, columns = rounds_.column_blocks;
+    const int64_t count = sides.self ? rows * (rows + 1) / 2 : rows * columns;
+    parallel(count, TileCost(), [&](int64_t number, int worker) {
+      int64_t row = 0, column = number;
+      if (sides.self) {
+        while (column >= rows - row) column -= rows - row++;
+        column += row;
+      } else {
+        row = number / columns;
+        column = number % columns;
+      }
+      RunTile(number, row, column, diagonal, false, worker, epilogue);
     });
   }
 
@@ -87,13 +100,9 @@ class TileWalk {
   }
 
   template <typename Epilogue>
-  void RunTile(int64_t number, int64_t diagonal, bool take, int worker,
+  void RunTile(int64_t number, int64_t row_block, int64_t column_block,
+               int64_t diagonal, bool take, int worker,
                const Epilogue& epilogue) const {
-    int64_t row_block, column_block;
-    if (!rounds_.Tile(number / rounds_.places(), number % rounds_.places(),
-                      &row_block, &column_block)) {
-      return;
-    }
     const Operand<T>& others = sides.right();
     Tile tile;
     tile.number = number;
