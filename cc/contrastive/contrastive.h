@@ -24,7 +24,7 @@ namespace tf_pairwise {
 
 struct ContrastiveLoss {
   DType dtype = DType::kFloat32;
-  Metric metric = Metric::kEuclidean;
+  Metric metric{};
   Reduction reduction = Reduction::kMean;  // not kBalancedMean
   double margin = 1.0;
   int64_t n = 0, d = 0;
@@ -58,7 +58,7 @@ TF_PAIRWISE_EXPORT Status ContrastiveLossCpu(const ContrastiveLoss& problem,
 
 struct BatchContrastiveLoss {
   DType dtype = DType::kFloat32;
-  Metric metric = Metric::kEuclidean;
+  Metric metric{};
   // kBalancedMean: the mean over similar pairs plus the mean over dissimilar
   // pairs, each over those with loss > 0.
   Reduction reduction = Reduction::kMean;

@@ -33,7 +33,7 @@ namespace tf_pairwise {
 
 struct PairwiseDistance {
   DType dtype = DType::kFloat32;
-  Metric metric = Metric::kEuclidean;
+  Metric metric{};
   // x against itself: y is not read, m == n, the diagonal is exactly zero for
   // the metrics of differences and for cosine (1 for a zero vector).
   bool self = false;
@@ -76,7 +76,7 @@ TF_PAIRWISE_EXPORT Status PairwiseDistanceGradGradCpu(
 
 struct PairedDistance {
   DType dtype = DType::kFloat32;
-  Metric metric = Metric::kEuclidean;
+  Metric metric{};
   int64_t n = 0, d = 0;
 };
 

@@ -36,7 +36,7 @@ inline Status ParseOnly(const char* name, Only* only) {
 
 struct NearestNeighbors {
   DType dtype = DType::kFloat32;
-  Metric metric = Metric::kEuclidean;
+  Metric metric{};
   Only only = Only::kAny;
   // The queries are their own keys: keys and key_labels are not read, m == n,
   // and a query is not its own neighbour.

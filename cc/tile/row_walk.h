@@ -18,6 +18,7 @@ struct RowWalkOptions {
   int64_t held_elements = 0;  // about how many weights are held at once
   // Columns handed over at a time; 0 for whole rows. Not with `weights`.
   int64_t tile_columns = 0;
+  int64_t most_rows = 0;     // of a block; 0 for no such limit
   int64_t worker_bytes = 0;  // the family's scratch of a worker
 };
 
@@ -28,6 +29,9 @@ struct RowWalkOptions {
 template <typename T>
 class RowWalk {
  public:
+  // Rows of any block, at the most.
+  static constexpr int64_t kMostRows = 96;
+
   // What the epilogue gets: the distances of a block, to be read or, with
   // `weights`, to become the weights V of the pairs.
   struct Rows {
@@ -53,8 +57,12 @@ class RowWalk {
     // blocks to share out. Shape alone decides, so that results do not depend
     // on the machine.
     constexpr int64_t kStrip = 6;
-    const int64_t rows = Least(96 * 1024 / stride_, n / 16) / kStrip * kStrip;
-    block_rows_ = rows < kStrip ? kStrip : Least(rows, 96);
+    const int64_t most = options.most_rows == 0
+                             ? kMostRows
+                             : Least(options.most_rows, kMostRows);
+    const int64_t rows =
+        Least(Least(96 * 1024 / stride_, n / 16), most) / kStrip * kStrip;
+    block_rows_ = rows < kStrip ? kStrip : rows;
     near_stride_ = Blocks(columns_, 64);
     if (options.weights) {
       const int64_t held =
@@ -70,7 +78,6 @@ class RowWalk {
     workers_ = scratch.Take<char>(workers * worker_bytes_);
   }
 
-  // Rows of a block at the most.
   int64_t block_rows() const { return block_rows_; }
   int64_t blocks() const { return Blocks(sides.x.n, block_rows_); }
 

@@ -26,7 +26,7 @@ namespace tf_pairwise {
 
 struct TripletLoss {
   DType dtype = DType::kFloat32;
-  Metric metric = Metric::kSquaredEuclidean;
+  Metric metric{};
   Reduction reduction = Reduction::kMean;
   double margin = 1.0;
   bool soft = false;
@@ -83,7 +83,7 @@ inline Status ParseMining(const char* name, Mining* mining) {
 
 struct BatchTripletLoss {
   DType dtype = DType::kFloat32;
-  Metric metric = Metric::kEuclidean;
+  Metric metric{};
   Mining mining = Mining::kSemiHard;
   Reduction reduction = Reduction::kMean;
   double margin = 1.0;
