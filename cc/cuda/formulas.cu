@@ -14,6 +14,7 @@
 #include "metric/metric-inl.h"
 #include "ranking/ranking_pair-inl.h"
 #include "softmax/softmax_pair-inl.h"
+#include "triplet/triplet_pair-inl.h"
 
 namespace tf_pairwise {
 
@@ -198,6 +199,22 @@ void UseSoftmax(S x, S* out) {
   out[2] += loss + slope;
 }
 
+template <class Rule, class S>
+bool UseRule(S x) {
+  return Takes(Rule(), x, x, ThresholdOf(x, S(1)));
+}
+
+template <class S>
+void UseTriplet(S x, S* out) {
+  const TripletValue<S> hinge = HingeTriplet(x, x, S(1));
+  const TripletValue<S> soft = SoftTriplet(x, x);
+  out[0] = hinge.loss + hinge.slope + soft.loss + soft.slope +
+           Farthest::Worst(x) + Nearest::Worst(x);
+  out[1] = UseRule<EveryTriplet>(x) + UseRule<EverySemiHard>(x) +
+           UseRule<EveryHard>(x) + HasLoss(x, x) + IsBeyond(x, x) +
+           Farthest::Better(x, x) + Nearest::Better(x, x);
+}
+
 template <class S>
 void UseAll(Metric metric, int64_t d, const S* points, S* out) {
   const DeviceQuad<S> quad = {
@@ -207,6 +224,7 @@ void UseAll(Metric metric, int64_t d, const S* points, S* out) {
   UseContrastive(points[1], out + 3);
   UseRanking(points[1], out + 5);
   UseSoftmax(points[1], out + 8);
+  UseTriplet(points[1], out + 13);
   const bool same = SameClass(int64_t(1), int64_t(2));
   const bool itself = IsItself(1, 2, 1);
   out[12] = IsPositive(same, itself, true) + IsNegative(same, itself, true);
