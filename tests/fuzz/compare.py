@@ -20,9 +20,14 @@ def leave_aside(case, answer):
     """Why this case is not asked for, or "": what the contract or the reference does not reach."""
     if case.skip:
         return case.skip
-    if case.function == "nearest_neighbors":
-        return ""
-    if not all(np.all(np.isfinite(x)) for x in answer.results if x.dtype.kind == "f"):
+    if case.function == "nearest_neighbors" and not answer.reach < oracle.largest(
+        oracle.computed_in(case.dtype)
+    ):
+        return "neighbours at a distance beyond the range of the type"
+    infinite = case.function == "nearest_neighbors"  # the distance of a missing neighbour
+    if not infinite and not all(
+        np.all(np.isfinite(x)) for x in answer.results if x.dtype.kind == "f"
+    ):
         return "float64 itself, in which the reference computes, runs out of range"
     if case.dtype == "float64" and _of_unit_vectors(case) and _least(case) < 1e-150:
         return "the reference squares float64 points that are too small for that"
@@ -34,9 +39,18 @@ def leave_aside(case, answer):
         return "TensorFlow, and so the reference, does not tell denormal scores apart"
     reach = answer.reach * answer.reach if _squares(case) else answer.reach
     most = oracle.largest(oracle.computed_in(case.dtype))
-    if not case.function.endswith("_distance") and not reach < most:
+    if case.second and case.words["d"] == 1 and case.arguments["metric"] in ("euclidean", "cosine"):
+        return "a second derivative that is 0, but for rounding"
+    if _is_softmax(case) and answer.reach > 1e28:
+        return "logits beyond what the reference takes for that of no pair"
+    made = case.function.endswith("_distance") and case.arguments["metric"] != "dot"
+    if not made and not reach < most:
         return "a loss of distances or logits beyond the range of the type"
     return ""
+
+
+def _is_softmax(case):
+    return "normalize" in case.arguments
 
 
 def _squares(case):
@@ -142,13 +156,19 @@ def _floor(case, dtype, which="value", answer=None):
     """
     upstream = 1.0 if case.upstream is None else np.max(np.abs(case.upstream), initial=0.0)
     stored = 2.0**-24 if dtype == "float16" else oracle.smallest(dtype)
+    computed = oracle.computed_in(case.dtype)
     if which == "value" and case.function.endswith(("_distance", "_neighbors")):
-        return stored
+        cosine = case.arguments["metric"] == "cosine"
+        return stored + cosine * oracle.UNIT_NOISE[computed] ** 2
     arrays = [v for v in case.arguments.values() if isinstance(v, np.ndarray)]
     weights = case.arguments.get("sample_weight", case.arguments.get("item_weight"))
     heaviest = 1.0 if weights is None else max(1.0, np.max(weights, initial=0.0))
     size = max(1.0, float(upstream))
-    floor = oracle.smallest(oracle.computed_in(case.dtype)) * sum(a.size for a in arrays) * size
+    numbers = sum(a.size for a in arrays)
+    floor = oracle.smallest(computed) * numbers * size
+    if which != "value" and case.arguments.get("loss") == "soft_zero_one":
+        # The reference, whose derivative is sigmoid (1 - sigmoid), loses it near 1.
+        floor += 2e-16 * numbers * size / case.arguments["temperature"]
     if which == "gradient of temperature":
         # Minus the difference of two sums of logits over the temperature.
         count = (
@@ -157,7 +177,7 @@ def _floor(case, dtype, which="value", answer=None):
             else np.sum(np.ones(answer.values[0].shape or 1) if weights is None else weights)
         )
         temperature = float(case.arguments["temperature"])
-        noise = oracle.PRODUCT_NOISE[oracle.computed_in(case.dtype)]
+        noise = oracle.PRODUCT_NOISE[computed]
         floor += noise * answer.reach / temperature * count * size
     return floor * heaviest + stored * size
 
@@ -239,6 +259,7 @@ def _distances(case, x, y):
         room = oracle.PRODUCT_NOISE[computed] * norms
     else:
         room = oracle.DISTANCE_NOISE[computed] * np.abs(distances)
+        room += (metric == "cosine") * oracle.UNIT_NOISE[computed] ** 2
     return distances, room + oracle.smallest(computed)
 
 

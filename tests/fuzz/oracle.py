@@ -24,8 +24,8 @@ from tf_pairwise import reference
 DISTANCE_NOISE = {"float32": 1e-5, "float64": 1e-13}
 PRODUCT_NOISE = {"float32": 1e-6, "float64": 1e-14}
 # Relative to a coordinate of a normalised point: for gradients alone, in which the parts along
-# the point cancel. The distances and losses have to be better than that.
-UNIT_NOISE = {"float32": 5e-7, "float64": 2e-15}
+# the point cancel, and as its square for a cosine distance.
+UNIT_NOISE = {"float32": 1e-6, "float64": 4e-15}
 
 
 @dataclass
@@ -66,7 +66,8 @@ def run(case, noise=None, unit=False):
     def function(*points):
         return case.call(getattr(reference, case.function), arguments, points)
 
-    with _rounding(computed_in(case.dtype), noise, unit) as reach:
+    most = max((len(x) for x in points if np.ndim(x) > 1), default=0)
+    with _rounding(computed_in(case.dtype), noise, unit, most) as reach:
         if case.second is not None:
             answer = Answer(*second(function, points, case))
         elif points:
@@ -107,8 +108,11 @@ def _exact(value):
 
 
 @contextlib.contextmanager
-def _rounding(computed, noise, unit):
-    """The reference's formulas with noise; gives the list of how far their arguments reach."""
+def _rounding(computed, noise, unit, points):
+    """The reference's formulas with noise; gives the list of how far their arguments reach.
+
+    `points` are the most that there are in a sum.
+    """
     reach = []
 
     def draw(x):
@@ -119,18 +123,26 @@ def _rounding(computed, noise, unit):
         return x
 
     def flushed(x):
-        """What the type of the computation does not hold is 0: a distance, a loss to count."""
+        """What the type of the computation does not hold is 0: a distance, a loss to count.
+
+        Near the least normal number it may be one or the other; and it is not, where a kernel
+        makes it in double, as it does the losses of single triplets.
+        """
         least = smallest(computed)
         if noise is not None:
-            least *= 10.0 ** noise.uniform(-1.0, 1.0)
+            least *= noise.choice([0.0, 10.0 ** noise.uniform(-1.0, 1.0)])
         return tf.where(tf.abs(x) < least, tf.zeros_like(x), x)
 
     def pairs(function):
         def call(x, y, metric):
             distances = seen(function(x, y, metric))
+            if metric == "dot":
+                seen(_norms(x, y))
             distances += tf.stop_gradient(flushed(distances) - distances)
             if noise is None:
                 return distances
+            if metric == "cosine":
+                distances += UNIT_NOISE[computed] ** 2 * draw(distances)
             if metric == "dot":
                 return _product(distances, PRODUCT_NOISE[computed], _norms(x, y), draw)
             return distances * (1.0 + DISTANCE_NOISE[computed] * draw(distances))
@@ -139,10 +151,10 @@ def _rounding(computed, noise, unit):
 
     def similarities(function):
         def call(x, y, normalize):
-            products = seen(function(x, y, normalize))
+            products = function(x, y, normalize)
+            scale = 1.0 if normalize else seen(_norms(x[:, None, :], y[None, :, :]))
             if noise is None:
                 return products
-            scale = 1.0 if normalize else _norms(x[:, None, :], y[None, :, :])
             return _product(products, PRODUCT_NOISE[computed], scale, draw)
 
         return call
@@ -154,7 +166,8 @@ def _rounding(computed, noise, unit):
                 return point
             size = UNIT_NOISE[computed]
             # Of the point, and of what its gradient is projected from.
-            along = size * draw(x) * x / tf.stop_gradient(_zero_to_one(tf.norm(x, axis=-1)))
+            sums = size * max(1.0, points / 32.0)
+            along = sums * draw(x) * x / tf.stop_gradient(_zero_to_one(tf.norm(x, axis=-1)))
             return point * (1.0 + size * draw(x)) + along - tf.stop_gradient(along)
 
         return call
