@@ -1,11 +1,16 @@
 """How the tests run a function, differentiate it and compare what it gives."""
 
 import os
+import pickle
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
+import pytest
 import tensorflow as tf
+
+from tf_pairwise import numpy as tpn
 
 # The fused ops against the float64 reference of the same (rounded) inputs. Losses of halves are
 # float32, and as near as those of float32 points; what is stored in a half has its precision.
@@ -71,15 +76,75 @@ def assert_gradients(function, args, tolerance=1e-6):
         np.testing.assert_allclose(a, b, tolerance, tolerance, err_msg=f"argument {i}")
 
 
-def in_a_new_process(code, *arguments):
-    """Runs Python code that may import the tests; what came of it, the output as text."""
-    top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    path = os.pathsep.join([top, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env={**os.environ, "PYTHONPATH": path},
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def in_a_new_process(code, *arguments, fails=False, path=None, folder=None, **more):
+    """Runs Python, that has to end well or has to fail; what came of it, the output as text.
+
+    Args:
+      code: Python code, that may be indented and may import the tests, or a list of arguments of
+        the interpreter.
+      arguments: those of the code.
+      path: folders for PYTHONPATH, by default those of the tests and what is there; with () the
+        package is the installed one.
+      folder: to run in.
+      more: environment variables.
+    """
+    command = ["-c", textwrap.dedent(code)] if isinstance(code, str) else code
+    path = (TOP, os.environ.get("PYTHONPATH", "")) if path is None else path
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path)).strip(os.pathsep)}
+    done = subprocess.run(
+        [sys.executable, *command, *map(str, arguments)],
+        cwd=folder,
+        env={**environment, "TF_CPP_MIN_LOG_LEVEL": "3", **more},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr[-8000:]
+    return done
+
+
+def assert_same_bits(made, expected, what=""):
+    """Arrays or tensors, as lists or by their names. A NaN is a NaN."""
+    if isinstance(expected, dict):
+        assert made.keys() == expected.keys()
+        differ = [name for name in expected if not _same_bits(made[name], expected[name])]
+    else:
+        pairs = zip(made, expected, strict=True)
+        differ = [i for i, (a, b) in enumerate(pairs) if not _same_bits(a, b)]
+    assert not differ, f"{what} {differ}"
+
+
+def _same_bits(a, b):
+    a, b = np.asarray(a), np.asarray(b)
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    same = a.view(f"u{a.itemsize}") == b.view(f"u{b.itemsize}")
+    return np.all(same | ((a != a) & (b != b)))
+
+
+STEPS = """
+    import pickle, sys
+    from tf_pairwise import _numpy, numpy as tpn
+    with open(sys.argv[1], "rb") as file:
+        steps = pickle.load(file)
+    if _numpy.isa() == sys.argv[3]:
+        made = {name: getattr(tpn, function)(**of) for name, (function, of) in steps.items()}
+        with open(sys.argv[2], "wb") as file:
+            pickle.dump(made, file)
+"""
+
+
+def run_on(isa, steps, folder):
+    """Steps (name -> a NumPy function and its arguments) on another instruction set."""
+    if isa == tpn._numpy.isa():
+        pytest.skip("what all the other tests run on")
+    paths = folder / "steps", folder / "made"
+    paths[0].write_bytes(pickle.dumps(steps))
+    in_a_new_process(STEPS, *paths, isa, TF_PAIRWISE_ISA=isa)
+    if not paths[1].exists():
+        pytest.skip(f"this processor has no {isa}")
+    return pickle.loads(paths[1].read_bytes())

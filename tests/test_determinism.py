@@ -1,186 +1,257 @@
-"""The same bits from run to run and for every number of threads; nearly the same on every ISA.
-
-Each process runs this file with the name of a file to write to: all results, under their names.
+"""The same bits from run to run, for every number of threads and in every floating-point mode;
+nearly the same on every instruction set. All functions, by `tests/calls.py`.
 """
 
-import os
+import ctypes
+import platform
+import shutil
 import subprocess
-import sys
+import threading
 
 import numpy as np
 import pytest
+import tensorflow as tf
+
+import tf_pairwise as tpw
+from tests import calls, checks, inputs
+from tf_pairwise import _library
+from tf_pairwise import numpy as tpn
+
+# Large enough that work is split among threads in several ways.
+LARGE = calls.table(n=390, m=530, d=24, classes=40, lists=40, length=300)
 
 
-def results():
-    """Values, gradients and second derivatives of calls that are large enough to be split."""
-    import tensorflow as tf
+# ---- threads, and runs ----
 
-    import tf_pairwise as tpw
-    from tests import inputs
 
-    for metric in inputs.METRICS:
-        for dtype in ("float32", "float64", "bfloat16"):
-            n = 520 if dtype == "float32" else 130
-            x = tf.cast(inputs.points(n, 33, seed=1), dtype)
-            y = tf.cast(inputs.points(n - 7, 33, seed=2), dtype)
-            upstream = tf.cast(inputs.points(n, n - 7, seed=3), dtype)
-            name = f"{metric} {dtype}"
-            with tf.GradientTape() as outer:
-                outer.watch([x, y])
-                with tf.GradientTape() as tape:
-                    tape.watch([x, y])
-                    distances = tpw.pairwise_distance(x, y, metric)
-                first = tape.gradient(distances, [x, y], upstream)
-            # Not x and y themselves: a distance is straight in that direction, second derivative 0.
-            second = outer.gradient(first, [x, y], [tf.roll(x, 1, 0), tf.roll(y, 1, 0)])
-            yield f"{name} pairwise", [distances, *first, *second]
-            with tf.GradientTape() as tape:
-                tape.watch(x)
-                distances = tpw.pairwise_distance(x, metric=metric)
-            yield f"{name} itself", [distances, tape.gradient(distances, x)]
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_threads_of_numpy(dtype):
+    for name, call in LARGE.items():
+        arrays = call.arrays(dtype)
+        expected = calls.run_numpy(call, arrays, threads=1)
+        for threads in (2, 5, 5, None):
+            checks.assert_same_bits(calls.run_numpy(call, arrays, threads), expected, name)
+
+
+def test_many_callers_at_once():
+    """Of the pool of `tf_pairwise.numpy`, with several numbers of threads."""
+    call = LARGE["batch_triplet_loss references mean_nonzero"]
+    arrays = call.arrays("float32")
+    expected = calls.run_numpy(call, arrays)
+    made = []
+
+    def work(threads):
+        for _ in range(20):
+            made.append(calls.run_numpy(call, arrays, threads))
+
+    callers = [threading.Thread(target=work, args=(1 + i % 4,)) for i in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert len(made) == 8 * 20
+    for one in made:
+        checks.assert_same_bits(one, expected)
+
+
+def second_derivatives(metric):
+    """Of all distances of two sets, and of given pairs."""
+    x, z = (tf.constant(inputs.points(260, 33, seed=seed)) for seed in (1, 2))
+    for function, y in ((tpw.pairwise_distance, z[:-7]), (tpw.paired_distance, z)):
+        with tf.GradientTape() as outer:
+            outer.watch([x, y])
             with tf.GradientTape() as tape:
                 tape.watch([x, y])
-                distances = tpw.paired_distance(x[:-7], y, metric)
-            yield f"{name} paired", [distances, *tape.gradient(distances, [x, y])]
-
-            a, p, q = (tf.cast(z, dtype) for z in inputs.triplets(5000, 17))
-            with tf.GradientTape() as tape:
-                tape.watch([a, p, q])
-                loss = tpw.triplet_loss(a, p, q, 0.3, metric=metric, swap=True)
-            yield f"{name} triplets", [loss, *tape.gradient(loss, [a, p, q])]
-
-    for mining in inputs.MININGS:
-        for metric in ("euclidean", "cosine", "manhattan"):
-            for dtype in ("float32", "float64", "bfloat16"):
-                anchors, labels, refs, ref_labels, k = inputs.references(390, 530, 20, 25, seed=4)
-                anchors, refs = tf.cast(anchors, dtype), tf.cast(refs, dtype)
-                options = dict(mining=mining, metric=metric)
-                of_refs = dict(ref_embeddings=refs, ref_labels=ref_labels, self_offset=k)
-                weights = inputs.weights(390)
-                name = f"{mining} {metric} {dtype}"
-                yield f"{name} mined", [tpw.mine_triplets(anchors, labels, **options)]
-                margins = (0.3, None) if mining in inputs.SOFT_MININGS else (0.3,)
-                for margin in margins:
-                    for reduction in ("mean", "mean_nonzero", "none"):
-                        with tf.GradientTape(persistent=True) as tape:
-                            tape.watch([anchors, refs])
-                            itself = tpw.batch_triplet_loss(
-                                anchors, labels, margin, reduction=reduction, **options
-                            )
-                            loss = tpw.batch_triplet_loss(
-                                anchors,
-                                labels,
-                                margin,
-                                sample_weight=weights,
-                                reduction=reduction,
-                                **options,
-                                **of_refs,
-                            )
-                        made = [itself, tape.gradient(itself, anchors)]
-                        made += [loss, *tape.gradient(loss, [anchors, refs])]
-                        yield f"{name} margin={margin} {reduction}", made
+                distances = function(x, y, metric)
+            upstream = tf.sin(tf.reshape(tf.range(tf.size(distances), dtype=x.dtype), [-1]))
+            upstream = tf.reshape(upstream, distances.shape)
+            first = tape.gradient(distances, [x, y], upstream)
+        # Not x and y themselves: a distance is straight in that direction, second derivative 0.
+        yield from outer.gradient(first, [x, y], [tf.roll(x, 1, 0), tf.roll(y, 1, 0)])
 
 
-def write(path, threads, op_determinism):
-    import tensorflow as tf
+def results_of_tensorflow():
+    """All functions as they are, and one call of each compiled by XLA."""
+    found = {}
+    for name, call in LARGE.items():
+        for dtype in ("float32", "bfloat16"):
+            found[f"{name} {dtype}"] = calls.run(tpw, call, call.tensors(dtype))
+    for metric in inputs.METRICS:
+        found[f"second derivatives {metric}"] = second_derivatives(metric)
+    for name in calls.one_of_each(calls.compiles) if _library.build_info()["xla"] else ():
+        found[f"{name} compiled"] = compiled(LARGE[name])
+    return {
+        f"{name} {i}": (tf.bitcast(x, tf.uint16) if x.dtype == tf.bfloat16 else x).numpy()
+        for name, results in found.items()
+        for i, x in enumerate(results)
+    }
 
-    if op_determinism:
-        tf.config.experimental.enable_op_determinism()
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    arrays = {}
-    for name, tensors in results():
-        for i, tensor in enumerate(tensors):
-            tensor = tf.bitcast(tensor, tf.uint16) if tensor.dtype == tf.bfloat16 else tensor
-            arrays[f"{name} {i}"] = tensor.numpy()
-    np.savez(path, **arrays)
 
-
-def run(path, threads=2, isa=None, op_determinism=False):
-    environment = {k: v for k, v in os.environ.items() if k != "TF_PAIRWISE_ISA"}
-    if isa is not None:
-        environment["TF_PAIRWISE_ISA"] = isa
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    paths = [root, environment.get("PYTHONPATH", "")]
-    environment["PYTHONPATH"] = os.pathsep.join(p for p in paths if p)
-    made = subprocess.run(
-        [
-            sys.executable,
-            os.path.abspath(__file__),
-            str(path),
-            str(threads),
-            *["op_determinism"] * op_determinism,
-        ],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
+def compiled(call):
+    function = tf.function(
+        lambda *points: calls.run(tpw, call, points), autograph=False, jit_compile=True
     )
-    assert made.returncode == 0, made.stderr[-5000:]
-    assert "TF_PAIRWISE_ISA" not in made.stderr, made.stderr[-5000:]
+    return function(*call.tensors("float32"))
+
+
+IN_TENSORFLOW = """
+    import sys
+    import numpy as np
+    import tensorflow as tf
+    if "op_determinism" in sys.argv:  # has TensorFlow refuse what is not deterministic
+        tf.config.experimental.enable_op_determinism()
+    tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[2]))
+    from tests import test_determinism
+    np.savez(sys.argv[1], **test_determinism.results_of_tensorflow())
+"""
+
+
+def in_tensorflow(path, *arguments):
+    checks.in_a_new_process(IN_TENSORFLOW, path, *arguments)
     return dict(np.load(path))
 
 
 @pytest.fixture(scope="module")
 def two_threads(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("results") / "two.npz", threads=2)
+    return in_tensorflow(tmp_path_factory.mktemp("results") / "made.npz", 2)
 
 
-def assert_same_bits(made, expected):
-    assert made.keys() == expected.keys() and len(made) > 500
-    different = [name for name in made if made[name].tobytes() != expected[name].tobytes()]
-    assert not different
+@pytest.mark.parametrize(
+    "arguments", [(1,), (5,), (2, "op_determinism")], ids=["one", "five", "again"]
+)
+def test_threads_and_runs_of_tensorflow(arguments, two_threads, tmp_path):
+    """Another number of threads; the same number again, under TensorFlow's own switch."""
+    assert len(two_threads) > 300
+    checks.assert_same_bits(in_tensorflow(tmp_path / "made.npz", *arguments), two_threads)
 
 
-@pytest.mark.parametrize("threads", [1, 5])
-def test_threads_do_not_change_a_bit(threads, two_threads, tmp_path):
-    assert_same_bits(run(tmp_path / "made.npz", threads), two_threads)
+# ---- instruction sets ----
 
 
-def test_runs_do_not_change_a_bit(two_threads, tmp_path):
-    assert_same_bits(run(tmp_path / "made.npz", threads=2), two_threads)
+def leaves(results):
+    return {
+        f"{name} {i}": np.asarray(leaf)
+        for name, result in results.items()
+        for i, leaf in enumerate(tf.nest.flatten(result))
+    }
 
 
-def test_op_determinism_changes_nothing(two_threads, tmp_path):
-    """The switch that has TensorFlow refuse what is not deterministic."""
-    assert_same_bits(run(tmp_path / "made.npz", op_determinism=True), two_threads)
+@pytest.mark.parametrize("isa", ["sse4", "avx2", "avx512", "neon"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_instruction_sets_agree(isa, dtype, tmp_path):
+    steps = {
+        f"{name} {function}": (function, arguments)
+        for name, call in LARGE.items()
+        for function, arguments in calls.numpy_steps(call, call.arrays(dtype))
+    }
+    made = leaves(checks.run_on(isa, steps, tmp_path))
+    expected = {name: getattr(tpn, function)(**of) for name, (function, of) in steps.items()}
+    expected = leaves(expected)
+    assert made.keys() == expected.keys() and len(made) > 2 * len(calls.CALLS)
+    tolerance = 1e-9 if dtype == "float64" else 3e-5
+    for name, array in expected.items():
+        if array.dtype == np.int64:  # what is mined, or near
+            np.testing.assert_array_equal(made[name], array, err_msg=name)
+        else:
+            checks.assert_close(made[name], array, tolerance, name)
 
 
-ISA_FLAGS = {
-    "sse4": {"sse4_2"},
-    "avx2": {"avx2", "fma", "bmi2"},
-    "avx512": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
-}
+# ---- floating-point modes ----
+
+MODES = """
+#include <immintrin.h>
+unsigned get_mode(void) { return _mm_getcsr(); }
+void set_mode(unsigned mode) { _mm_setcsr(mode); }
+"""
+FLUSH = 0x8000 | 0x0040  # results to zero, and denormals are zeros
 
 
-def cpu_flags():
-    try:
-        with open("/proc/cpuinfo") as lines:
-            return set(next((x for x in lines if x.startswith("flags")), "").split())
-    except OSError:
-        return set()
+@pytest.fixture(scope="module")
+def modes(tmp_path_factory):
+    """A library that reads and sets the calling thread's mode."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if platform.machine() not in ("x86_64", "AMD64") or compiler is None:
+        pytest.skip("sets the mode of x86, and compiles that")
+    folder = tmp_path_factory.mktemp("modes")
+    (folder / "modes.c").write_text(MODES)
+    command = [compiler, "-O1", "-shared", "-fPIC", "modes.c", "-o", "modes.so"]
+    subprocess.run(command, cwd=folder, check=True)
+    return folder / "modes.so"
 
 
-@pytest.mark.parametrize("isa", ISA_FLAGS)
-def test_instruction_sets_agree(isa, two_threads, tmp_path):
-    if not ISA_FLAGS[isa] <= cpu_flags():
-        pytest.skip(f"this processor has no {isa}")
-    made = run(tmp_path / "made.npz", isa=isa)
-    assert made.keys() == two_threads.keys()
-    for name, expected in two_threads.items():
-        if "mined" in name:
-            np.testing.assert_array_equal(made[name], expected, err_msg=name)
-            continue
-        a, b = made[name], expected
-        # Stored in a half: a difference in the last place; else of rounding in sums.
-        tolerance = {"float64": 1e-12, "float32": 1e-5}.get(a.dtype.name, 1e-2)
-        if "margin" in name and a.ndim == 2 and a.dtype == np.float32:
-            # Among 10^5 hinges one may be on the other side of its kink.
-            tolerance = 1e-3
-        if a.dtype == np.uint16:
-            a, b = ((x.astype(np.uint32) << 16).view(np.float32) for x in (a, b))
-        scale = np.max(np.abs(b), initial=0.0)
-        np.testing.assert_allclose(a, b, tolerance, tolerance * scale, err_msg=name)
+def flushed(library, function):
+    """What a function gives in a thread that flushes; the thread's mode is as it was."""
+    modes, made = ctypes.CDLL(str(library)), []
+
+    def work():
+        mode = modes.get_mode() | FLUSH
+        modes.set_mode(mode)
+        made.append(function())
+        made.append(modes.get_mode() & FLUSH == FLUSH)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    result, kept = made
+    assert kept, "a kernel left another mode behind"
+    return result
 
 
-if __name__ == "__main__":
-    write(sys.argv[1], int(sys.argv[2]), "op_determinism" in sys.argv)
+# Sizes at which coordinates, their squares or exponentials are denormal, of each type.
+SCALES = {"float32": (1, 30, 1e-20, 1e-40), "float64": (1, 30, 1e-160, 1e-310), "float16": (1e-6,)}
+
+
+@pytest.mark.parametrize("dtype", SCALES)
+@pytest.mark.parametrize("call", calls.CALLS.values(), ids=calls.CALLS)
+def test_the_callers_mode_does_not_change_a_bit(call, dtype, modes):
+    with np.errstate(all="ignore"):
+        for scale in SCALES[dtype]:
+            arrays = [
+                (x.astype(np.float64) * scale).astype(x.dtype) if np.ndim(x) else x
+                for x in call.arrays(dtype)
+            ]
+            if "temperature" in call.points:
+                arrays[list(call.points).index("temperature")] = 0.01
+            for threads in (1, 3):
+                expected = calls.run_numpy(call, arrays, threads)
+                made = flushed(modes, lambda: calls.run_numpy(call, arrays, threads))  # noqa: B023
+                checks.assert_same_bits(made, expected, f"{scale}, {threads} threads")
+
+
+RANKING = """
+    import ctypes, sys
+    import numpy as np
+    import tf_pairwise.numpy as tpn
+    rng = np.random.default_rng(0)
+    scores = (10 * rng.normal(size=(64, 300))).astype(np.float32)
+    relevance = rng.integers(0, 5, (64, 300))
+    options = dict(loss="logistic", lambda_weight="dcg", temperature=0.1, topn=6)
+    options["reduction"] = "mean_nonzero"
+
+    def numpy_values():
+        return [
+            float(tpn.list_ranking_loss(scores, relevance, threads=threads, **options))
+            for threads in (1, 2, 5, None)
+        ]
+
+    if sys.argv[1] == "tf.data":
+        # A thread of TensorFlow is the first to call, and so the pool's threads are its children.
+        import tensorflow as tf
+        import tf_pairwise as tpw
+        called = lambda _: np.float64(numpy_values())
+        data = tf.data.Dataset.range(1).map(lambda i: tf.numpy_function(called, [i], tf.float64))
+        first = next(iter(data)).numpy().tolist()
+        print(*first, float(tpw.list_ranking_loss(scores, relevance, **options)))
+    print(*numpy_values())
+"""
+
+
+def test_tensorflows_threads_and_numpys_give_the_same():
+    """TensorFlow's flush denormals; what is "nonzero" of a logistic loss does not hang on that."""
+    values = [
+        float(value)
+        for first in ("numpy", "tf.data")
+        for value in checks.in_a_new_process(RANKING, first).stdout.split()
+    ]
+    assert len(values) == 4 + 4 + 1 + 4 and values[0] > 0
+    assert values == values[:1] * len(values)

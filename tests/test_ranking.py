@@ -1,5 +1,6 @@
 """The fused ranking losses: against the reference, by hand, gradients, properties."""
 
+import inspect
 import os
 import subprocess
 import sys
@@ -759,6 +760,8 @@ def test_instruction_sets_agree():
         assert done.returncode == 0, done.stderr
         name, *lines = done.stdout.splitlines()
         seen[name] = np.array([float(x) for line in lines for x in line.split()])
+    if len(seen) < 2:
+        pytest.skip("this processor has one instruction set")
     (first, *others) = seen.values()
     for other in others:
         checks.assert_close(other, first, 2e-6)
@@ -920,14 +923,21 @@ BAD_ARGUMENTS = [
 
 @pytest.mark.parametrize("error, message, options", BAD_ARGUMENTS)
 def test_bad_arguments(error, message, options):
-    for function in (tpw.list_ranking_loss, tpn.list_ranking_loss):
+    for api in (tpw, tpn):
         with pytest.raises(error, match=message):
-            function(_S, _Y, **options)
-    for name in ("lambda_weight", "topn", "mask", "item_weight"):
-        if name in options:
-            return
-    with pytest.raises(error, match=message.replace(", .*mean_lists", "")):
-        tpw.pairwise_ranking_loss(_S, _S, **options)
+            api.list_ranking_loss(_S, _Y, **options)
+
+
+OF_PAIRS = inspect.signature(tpw.pairwise_ranking_loss).parameters
+
+
+@pytest.mark.parametrize(
+    "error, message, options", [case for case in BAD_ARGUMENTS if set(case[2]) <= set(OF_PAIRS)]
+)
+def test_bad_arguments_of_pairs(error, message, options):
+    for api in (tpw, tpn):
+        with pytest.raises(error, match=message.replace(", .*mean_lists", "")):
+            api.pairwise_ranking_loss(_S, _S, **options)
 
 
 def test_losses_of_lists_alone():

@@ -25,11 +25,20 @@ from tf_pairwise import _library
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PACKAGE = pathlib.Path(tpw.__file__).parent
 FUNCTIONS = (
-    "pairwise_distance",
-    "paired_distance",
-    "triplet_loss",
+    "batch_contrastive_loss",
     "batch_triplet_loss",
+    "contrastive_loss",
+    "info_nce_loss",
+    "list_ranking_loss",
     "mine_triplets",
+    "nearest_neighbors",
+    "nt_xent_loss",
+    "paired_distance",
+    "pairwise_distance",
+    "pairwise_ranking_loss",
+    "sigmoid_contrastive_loss",
+    "supervised_contrastive_loss",
+    "triplet_loss",
 )
 OPS = sorted(
     op
@@ -158,7 +167,8 @@ def test_kernel_library_exports_only_ours():
 
 
 def test_public_names():
-    assert set(FUNCTIONS) <= set(tpw.__all__) <= set(dir(tpw))
+    assert set(tpw.__all__) <= set(dir(tpw))
+    assert sorted(name for name in tpw.__all__ if callable(getattr(tpw, name))) == list(FUNCTIONS)
     for name in tpw.__all__:
         assert getattr(tpw, name) is not None
     with pytest.raises(AttributeError, match="no_such_name"):
@@ -202,12 +212,14 @@ def test_numpy_needs_no_tensorflow(run):
         """)
 
 
+# What has a gradient, and what is one.
+DIFFERENTIABLE = [op for op in OPS if op.endswith("Grad") or f"{op}Grad" in OPS]
 REGISTERED = f"""
         from tensorflow.python.framework import op_def_registry, ops
         for name in {OPS!r}:
             assert op_def_registry.get(name) is not None, name
-        for name in ("PairwiseDistance", "PairedDistance", "TripletLoss", "BatchTripletLoss"):
-            ops.gradient_registry.lookup("TfPairwise>" + name)
+        for name in {DIFFERENTIABLE!r}:
+            ops.gradient_registry.lookup(name)
 """
 DEVICES_ARE_FREE = """
         import tensorflow as tf
@@ -226,7 +238,7 @@ DEVICES_ARE_FREE = """
 @pytest.mark.parametrize("first", ["tensorflow", "tf_pairwise"])
 def test_ops_are_registered_whichever_comes_first(run, first):
     second = {"tensorflow": "tf_pairwise", "tf_pairwise": "tensorflow"}[first]
-    assert len(OPS) >= 5
+    assert len(OPS) >= 20 and len(DIFFERENTIABLE) >= 18
     run(f"        import {first}\n        import {second}\n" + REGISTERED + DEVICES_ARE_FREE)
 
 
@@ -427,6 +439,49 @@ def test_check(tmp_path):
     said = python("-m", "tf_pairwise", "check", folder=tmp_path)
     count = re.search(r"(\d+) of (\d+) checks passed", said)
     assert count and count[1] == count[2] and int(count[1]) > 40
+
+
+CHECK = """
+        import sys
+        import tf_pairwise as tpw
+        from tf_pairwise import __main__, numpy as tpn
+        called = set()
+
+        def changed(name, function, add=0):
+            def call(*args, **options):
+                called.add(name)
+                return function(*args, **options) + add if add else function(*args, **options)
+            return call
+"""
+
+
+def test_check_runs_every_function(run):
+    run(
+        CHECK
+        + f"""
+        for name in {FUNCTIONS!r}:
+            setattr(tpw, name, changed(name, getattr(tpw, name)))
+        assert __main__.check() == 0
+        missing = set({FUNCTIONS!r}) - called
+        assert not missing, missing
+        """
+    )
+
+
+def test_check_finds_a_wrong_result(run):
+    said = run(
+        CHECK
+        + """
+        tpw.triplet_loss = changed("", tpw.triplet_loss, 0.01)
+        tpn.paired_distance = changed("", tpn.paired_distance, 0.01)
+        sys.exit(__main__.check())
+        """,
+        fails=True,
+    )
+    assert "Traceback" not in said
+    wrong = re.findall(r"^WRONG: (.*): got$", said, re.MULTILINE)
+    assert wrong and all("triplet_loss value" in w or "numpy paired" in w for w in wrong)
+    assert any("triplet_loss value" in w for w in wrong) and any("numpy" in w for w in wrong)
 
 
 def test_bench(tmp_path):

@@ -9,25 +9,15 @@ import tensorflow as tf
 from tensorflow.python.framework import kernels
 
 import tf_pairwise as tpw
-from tests import calls, inputs
-from tests.checks import in_a_new_process
+from tests import calls, checks, inputs
 from tf_pairwise import _library, _tensors
 
 pytestmark = pytest.mark.skipif(
     not _library.build_info()["xla"], reason="built for a TensorFlow without XLA's headers"
 )
 
-every_call = pytest.mark.parametrize("call", calls.CALLS.values(), ids=calls.CALLS)
-
-
-def assert_same_bits(made, expected):
-    assert len(made) == len(expected)
-    for a, b in zip(made, expected, strict=True):
-        assert a.dtype == b.dtype
-        np.testing.assert_array_equal(
-            tf.cast(a, tf.float64) if a.dtype.is_floating else a,
-            tf.cast(b, tf.float64) if b.dtype.is_floating else b,
-        )
+COMPILED = {name: call for name, call in calls.CALLS.items() if calls.compiles(call)}
+every_call = pytest.mark.parametrize("call", COMPILED.values(), ids=COMPILED)
 
 
 def both(function, *arguments):
@@ -37,27 +27,21 @@ def both(function, *arguments):
     )
 
 
-@pytest.mark.parametrize("dtype", ("float32", "float64", "bfloat16", "float16"))
+@pytest.mark.parametrize("dtype", checks.DTYPES)
 @every_call
 def test_the_same_bits(call, dtype):
     """Values, and gradients of the loss itself, so that nothing but our ops rounds."""
-
-    def once(*points):
-        if not call.differentiable:
-            return list(call.function(tpw, *points))
-        with tf.GradientTape() as tape:
-            tape.watch(points)
-            value = call.function(tpw, *points)
-        return [value, *tape.gradient(value, points)]
-
-    plain, compiled = both(once, *call.tensors(dtype))
-    assert_same_bits(compiled, plain)
+    plain, compiled = both(lambda *p: calls.run(tpw, call, p), *call.tensors(dtype))
+    checks.assert_same_bits(compiled, plain)
 
 
-@every_call
+DIFFERENTIABLE = {name: call for name, call in COMPILED.items() if call.differentiable}
+
+
+@pytest.mark.parametrize("call", DIFFERENTIABLE.values(), ids=DIFFERENTIABLE)
 def test_scaled_and_weighted_upstream(call):
     """The gradients of a function of the loss, whose own arithmetic XLA may round otherwise."""
-    plain, compiled = both(lambda *p: calls.run(tpw, call, list(p)), *call.tensors("float64"))
+    plain, compiled = both(lambda *p: calls.run_squared(tpw, call, p), *call.tensors("float64"))
     for a, b in zip(compiled, plain, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
@@ -75,13 +59,13 @@ def calls_of(program):
 def test_the_kernel_is_what_runs(call):
     """A gradient that was made with the loss is scaled by XLA; others are their op's."""
     points = call.tensors("float32")
-    program = program_of(lambda *p: calls.run(tpw, call, list(p)), points)
+    program = program_of(lambda *p: calls.run(tpw, call, p), points)
     cached = call.reduced and call.differentiable
     grad = {f"{call.op}Grad"} if call.differentiable and not cached else set()
     assert calls_of(program) == {call.op} | grad
 
 
-REDUCED = {n: c for n, c in calls.CALLS.items() if c.reduced and c.differentiable}
+REDUCED = {name: call for name, call in COMPILED.items() if call.reduced}
 
 
 @pytest.mark.parametrize("call", REDUCED.values(), ids=REDUCED)
@@ -90,11 +74,11 @@ def test_gradients_without_a_tape(call):
     points = call.tensors("bfloat16")
 
     def by_graph(*points):
-        return tf.gradients(call.function(tpw, *points), points)
+        return tf.gradients(call(tpw, *points), points)
 
     assert f"{call.op}Grad" in calls_of(program_of(by_graph, points))
     plain, compiled = both(by_graph, *points)
-    assert_same_bits(compiled, plain)
+    checks.assert_same_bits(compiled, plain)
 
 
 def test_second_derivatives_of_distances():
@@ -110,10 +94,10 @@ def test_second_derivatives_of_distances():
 
         return derivative
 
-    x, y = calls.CALLS["paired_distance"].tensors("float32")
+    x, y = calls.CALLS["paired_distance euclidean"].tensors("float32")
     for function in (tpw.pairwise_distance, tpw.paired_distance):
         plain, compiled = both(second(function), x, y)
-        assert_same_bits(compiled, plain)
+        checks.assert_same_bits(compiled, plain)
 
 
 def test_every_op_has_a_kernel_for_xla():
@@ -144,17 +128,14 @@ def test_shapes_that_are_unknown_when_traced():
         np.testing.assert_array_equal(function(x), tpw.pairwise_distance(x))
 
 
-@pytest.mark.parametrize("name", ("batch_triplet_loss", "batch_contrastive_loss", "nt_xent_loss"))
-def test_empty_batches(name):
-    x = tf.zeros([0, 3])
-    labels = tf.zeros([0], tf.int64)
-    function = getattr(tpw, name)
+ROWS = {name: call for name, call in calls.one_of_each(calls.compiles).items() if call.rows}
 
-    def once(x):
-        return calls.value_and_gradients(lambda x: function(x, labels), [x])
 
-    value, gradient = tf.function(once, autograph=False, jit_compile=True)(x)
-    assert value == 0 and gradient.shape == (0, 3)
+@pytest.mark.parametrize("call", ROWS.values(), ids=ROWS)
+def test_empty_batches(call):
+    call = call.take(slice(0))
+    plain, compiled = both(lambda *p: calls.run(tpw, call, p), *call.tensors("float32"))
+    checks.assert_same_bits(compiled, plain)
 
 
 def test_ragged_lists():
@@ -264,9 +245,10 @@ def test_callers_at_the_same_time():
     x = tf.constant(x)
 
     def once(x):
-        return calls.value_and_gradients(
-            lambda x: tpw.batch_triplet_loss(x, labels, mining="all"), [x]
-        )
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tpw.batch_triplet_loss(x, labels, mining="all")
+        return loss, tape.gradient(loss, x)
 
     compiled = tf.function(once, autograph=False, jit_compile=True)
     expected = compiled(x)
@@ -284,30 +266,3 @@ def test_callers_at_the_same_time():
     for thread in threads:
         thread.join(60)
     assert not any(thread.is_alive() for thread in threads) and not wrong
-
-
-THREADS = """
-import hashlib, sys
-import numpy as np, tensorflow as tf
-tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
-import tf_pairwise as tpw
-from tests import calls
-digest = hashlib.sha256()
-for name in ("batch_triplet_loss all", "batch_contrastive_loss balanced", "info_nce_loss"):
-    call = calls.CALLS[name]
-    for result in tf.function(
-        lambda *p: calls.run(tpw, call, list(p)), autograph=False, jit_compile=True
-    )(*call.tensors("float32")):
-        digest.update(np.asarray(result).tobytes())
-print(digest.hexdigest())
-"""
-
-
-def test_any_number_of_threads():
-    """With one thread the caller works alone."""
-    digests = set()
-    for threads in (1, 2, 5):
-        done = in_a_new_process(THREADS, str(threads))
-        assert done.returncode == 0, done.stderr
-        digests.add(done.stdout)
-    assert len(digests) == 1
