@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_pairwise import _arguments
+from tf_pairwise.data import _datasets, _drawing
 
 __all__ = ["balanced_batches", "pairs", "triplets"]
 
@@ -121,10 +122,10 @@ def balanced_batches(
         shape = [classes_per_batch * samples_per_class]
 
         def draw_waiting(waiting, key, number, last):
-            return _balanced(waiting, key, last, classes_per_batch, samples_per_class)
+            return _drawing.balanced(waiting, key, last, classes_per_batch, samples_per_class)
 
         wanted = f"{classes_per_batch} classes with {samples_per_class} rows each"
-        return _streamed(data, labels, buffer, draw_waiting, order, shape, None, wanted)
+        return _datasets.streamed(data, labels, buffer, draw_waiting, order, shape, None, wanted)
     arrays, classes = _arrays(data, labels, buffer)
     least = samples_per_class if small_classes == "skip" else 1
     used = np.flatnonzero(classes.sizes >= least)
@@ -138,18 +139,20 @@ def balanced_batches(
     rows_per_batch = classes_per_batch * samples_per_class
 
     def draw(key, batches):
-        keys = [_hash_or_none(key, i) for i in range(2)]
-        visited = _deal(keys[0], np.array([len(used)]), classes_per_batch, np.array([batches]))
+        keys = [_drawing.hashed_or_none(key, i) for i in range(2)]
+        visited = _drawing.deal(
+            keys[0], np.array([len(used)]), classes_per_batch, np.array([batches])
+        )
         visited = visited.ravel()
         visits = np.bincount(visited, minlength=len(used))
-        dealt = _deal(keys[1], sizes, samples_per_class, visits)
+        dealt = _drawing.deal(keys[1], sizes, samples_per_class, visits)
         index = np.empty_like(dealt)
         index[np.argsort(visited, kind="stable")] = dealt
         index = classes.rows[index + starts[visited, None]].reshape(batches, rows_per_batch)
         return index, classes.labels[index]
 
     batches = order.batches(math.ceil(int(sizes.sum()) / rows_per_batch))
-    return _dataset(arrays, draw, order, batches, [rows_per_batch], classes.labels.dtype)
+    return _datasets.dataset(arrays, draw, order, batches, [rows_per_batch], classes.labels.dtype)
 
 
 def pairs(
@@ -227,12 +230,14 @@ def pairs(
 
         def draw_waiting(waiting, key, number, last):
             similar, y = kinds(number * batch_size, batch_size)
-            index = _waiting_pairs(waiting, key, similar)
+            index = _drawing.waiting_pairs(waiting, key, similar)
             return None if index is None else (index, index[:, 0], y)
 
         wanted = f"{batch_size} pairs, {positive_fraction:.0%} of them similar"
         shape = [batch_size, 2]
-        return _streamed(data, labels, buffer, draw_waiting, order, shape, tf.int32, wanted)
+        return _datasets.streamed(
+            data, labels, buffer, draw_waiting, order, shape, tf.int32, wanted
+        )
     arrays, classes = _arrays(data, labels, buffer)
     rows = np.arange(len(classes.labels))
     partnered = rows[classes.sizes[classes.of_row] > 1]
@@ -248,19 +253,19 @@ def pairs(
         )
 
     def draw(key, batches):
-        keys = [_hash_or_none(key, i) for i in range(3)]
+        keys = [_drawing.hashed_or_none(key, i) for i in range(3)]
         similar, y = kinds(0, batches * batch_size)
         at, other = np.flatnonzero(similar), np.flatnonzero(~similar)
         index = np.empty((len(similar), 2), np.int64)
         # One key and opposite orders: what one kind has not yet used comes first in the other.
-        index[at, 0] = _passes(keys[0], partnered, len(at))
-        index[other, 0] = _passes(keys[0], rows, len(other), descending=True)
+        index[at, 0] = _drawing.passes(keys[0], partnered, len(at))
+        index[other, 0] = _drawing.passes(keys[0], rows, len(other), descending=True)
         index[at, 1] = classes.positives(keys[1], index[at, 0], at)
         index[other, 1] = classes.negatives(keys[2], index[other, 0], other)
         return index.reshape(batches, batch_size, 2), y.reshape(batches, batch_size)
 
     batches = order.batches(math.ceil(len(rows) / batch_size))
-    return _dataset(arrays, draw, order, batches, [batch_size, 2], np.dtype(np.int32))
+    return _datasets.dataset(arrays, draw, order, batches, [batch_size, 2], np.dtype(np.int32))
 
 
 def triplets(
@@ -318,12 +323,12 @@ def triplets(
     if isinstance(data, tf.data.Dataset):
 
         def draw_waiting(waiting, key, number, last):
-            index = _waiting_triplets(waiting, key, batch_size)
+            index = _drawing.waiting_triplets(waiting, key, batch_size)
             return None if index is None else (index, index[:, 0], None)
 
         wanted = f"{batch_size} triplets"
         shape = [batch_size, 3]
-        return _streamed(data, labels, buffer, draw_waiting, order, shape, None, wanted)
+        return _datasets.streamed(data, labels, buffer, draw_waiting, order, shape, None, wanted)
     arrays, classes = _arrays(data, labels, buffer)
     anchors = np.flatnonzero(classes.sizes[classes.of_row] > 1)
     if len(anchors) == 0 or len(classes.sizes) < 2:
@@ -333,9 +338,9 @@ def triplets(
         )
 
     def draw(key, batches):
-        keys = [_hash_or_none(key, i) for i in range(3)]
+        keys = [_drawing.hashed_or_none(key, i) for i in range(3)]
         turns = np.arange(batches * batch_size)
-        anchor = _passes(keys[0], anchors, len(turns))
+        anchor = _drawing.passes(keys[0], anchors, len(turns))
         positive = classes.positives(keys[1], anchor, turns)
         negative = classes.negatives(keys[2], anchor, turns)
         index = np.stack([anchor, positive, negative], axis=1)
@@ -345,10 +350,7 @@ def triplets(
         )
 
     batches = order.batches(math.ceil(len(anchors) / batch_size))
-    return _dataset(arrays, draw, order, batches, [batch_size, 3], classes.labels.dtype)
-
-
-# ---- arguments ----
+    return _datasets.dataset(arrays, draw, order, batches, [batch_size, 3], classes.labels.dtype)
 
 
 class _Order:
@@ -392,7 +394,7 @@ class _Order:
     def keys(self):
         """A function that gives the next epoch's key, None without shuffling."""
         epochs = itertools.count()
-        return lambda: _hash(self.seed, next(epochs)) if self.shuffle else None
+        return lambda: _drawing.hashed(self.seed, next(epochs)) if self.shuffle else None
 
 
 def _arrays(data, labels, buffer):
@@ -422,7 +424,7 @@ def _arrays(data, labels, buffer):
                 f"{len(labels)} rows"
             )
         try:
-            tf.as_dtype(_native(dtype))
+            tf.as_dtype(_datasets.native(dtype))
         except TypeError:
             raise TypeError(
                 f"data: got an array of {dtype}, expected a dtype of TensorFlow's"
@@ -432,7 +434,7 @@ def _arrays(data, labels, buffer):
     structure = _tuples(data)
     if not tf.nest.flatten(structure):
         raise ValueError(f"data: got {data!r}, expected at least one array")
-    return tf.nest.map_structure(leaf, structure), _Classes(labels)
+    return tf.nest.map_structure(leaf, structure), _drawing.Classes(labels)
 
 
 def _tuples(data):
@@ -462,440 +464,4 @@ def _labels(labels):
         raise ValueError(f"labels: got the shape {array.shape}, expected [n] or [n, 1]")
     if array.size == 0:
         raise ValueError("labels: got none, expected one or more")
-    return array.reshape(-1).astype(_native(array.dtype), copy=False)
-
-
-def _native(dtype):
-    """A dtype of TensorFlow's or NumPy's, in the machine's byte order."""
-    return dtype if isinstance(dtype, tf.DType) else np.dtype(dtype).newbyteorder("=")
-
-
-# ---- what an epoch draws ----
-
-
-class _Classes:
-    """Rows by their class: classes are numbered in the order in which they first come.
-
-    labels, of_row: [n], a row's label and class.
-    rows: [n], the rows by class, each class's in order.
-    sizes, starts: [classes], how many there are, and where they start in rows.
-    """
-
-    def __init__(self, labels):
-        _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-        number = np.empty(len(first), np.int64)
-        number[np.argsort(first)] = np.arange(len(first))
-        self.labels = labels
-        self.of_row = number[inverse.reshape(-1)]
-        self.rows = np.argsort(self.of_row, kind="stable")
-        self.sizes = np.bincount(self.of_row)
-        self.starts = np.cumsum(self.sizes) - self.sizes
-        self._place = np.empty(len(labels), np.int64)
-        self._place[self.rows] = np.arange(len(labels)) - self.starts[self.of_row[self.rows]]
-
-    def positives(self, key, anchors, turns):
-        """For each anchor another row of its class, drawn by its turn; the next for no key."""
-        of_anchor = self.of_row[anchors]
-        size, start = self.sizes[of_anchor], self.starts[of_anchor]
-        step = 1 if key is None else 1 + _below(size - 1, key, turns)
-        return self.rows[start + (self._place[anchors] + step) % size]
-
-    def negatives(self, key, anchors, turns):
-        """For each anchor a row of another class: its own class in a ring of all is passed over."""
-        of_anchor = self.of_row[anchors]
-        size, start = self.sizes[of_anchor], self.starts[of_anchor]
-        others = len(self.rows) - size
-        step = self._place[anchors] % others if key is None else _below(others, key, turns)
-        return self.rows[(start + size + step) % len(self.rows)]
-
-
-def _hash(*words):
-    """A uint64 that looks random for each tuple of words: integers, or integer arrays [n].
-
-    In place of a generator's state, it gives every number by its name: what an epoch draws does
-    not depend on how much of it is drawn, nor on NumPy's version.
-    """
-    state = np.uint64(0)
-    with np.errstate(over="ignore"):
-        for word in words:
-            if isinstance(word, int):
-                word = np.uint64(word % 2**64)
-            # splitmix64 (Steele, Lea, Flood 2014).
-            state = (state ^ np.asarray(word).astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
-            state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            state = state ^ (state >> np.uint64(31))
-    return state
-
-
-def _hash_or_none(key, number):
-    """A key made of another; None, of no shuffling, stays None."""
-    return None if key is None else _hash(key, number)
-
-
-def _below(bounds, key, turns):
-    """A random integer in [0, bound) for each turn."""
-    return (_hash(key, turns) % bounds.astype(np.uint64)).astype(np.int64)
-
-
-def _ramp(counts):
-    """0 .. counts[0], 0 .. counts[1], and so on, as one array."""
-    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-
-
-def _sorted(groups, number, keys):
-    """The stable order by group, an integer below number, and by random keys in a group."""
-    bits = np.uint64(max(int(number - 1).bit_length(), 1))
-    code = groups.astype(np.uint64) << (np.uint64(64) - bits) | keys >> bits
-    return np.argsort(code, kind="stable")
-
-
-def _passes(key, rows, count, descending=False):
-    """count of the rows: all of them in a random order, all in another one, and so on."""
-    passes = math.ceil(count / max(1, len(rows)))
-    if key is None:
-        return np.tile(rows[::-1] if descending else rows, passes)[:count]
-    number = np.repeat(np.arange(passes), len(rows))
-    rows = np.tile(rows, passes)
-    keys = _hash(key, number, rows)
-    return rows[_sorted(number, passes, ~keys if descending else keys)[:count]]
-
-
-def _deal(key, sizes, hand, visits):
-    """Deals each stack of cards in hands: [sum of visits, hand] cards, numbers in a stack.
-
-    Stack s has the cards 0 .. sizes[s] and gives visits[s] hands. Its cards are dealt all of
-    them before any is dealt again, and none is twice in a hand; with fewer cards than a hand
-    takes, each is in it equally often, or once more.
-
-    Args:
-      key: of the random orders, None for the order of the cards.
-      sizes, visits: int64 [stacks].
-      hand: the number of cards in a hand.
-    """
-    whole = np.where(sizes < hand, hand // sizes * sizes, 0)
-    cards = _dealt(key, sizes, hand - whole, visits)
-    if not whole.any():
-        return cards.reshape(-1, hand)
-    column = np.arange(hand)
-    repeated = column < np.repeat(whole, visits)[:, None]
-    hands = column % np.repeat(sizes, visits)[:, None]
-    hands[~repeated] = cards
-    return hands
-
-
-def _dealt(key, sizes, hands, visits):
-    """`_deal` for hands [stacks], each smaller than its stack or as large, as one array."""
-    counts = visits * hands
-    if key is None:
-        return _ramp(counts) % np.repeat(sizes, counts)
-    cards = np.empty(counts.sum(), np.int64)
-    stacks = np.flatnonzero(counts)
-    at = (np.cumsum(counts) - counts)[stacks]
-    sizes, hands, counts = sizes[stacks], hands[stacks], counts[stacks]
-    # A stack is dealt pass by pass. Where a hand ends with a pass, a run starts that depends on
-    # nothing before it: all runs of all stacks go side by side, one pass at a time.
-    passes = hands // np.gcd(hands, sizes)
-    runs = -(-counts // (passes * sizes))
-    run = _ramp(runs)
-    at, sizes, hands, counts, passes, stacks = (
-        np.repeat(each, runs) for each in (at, sizes, hands, counts, passes, stacks)
-    )
-    at = at + run * passes * sizes
-    left = np.minimum(counts - run * passes * sizes, passes * sizes)
-    keys = _hash(key, stacks, run)
-    order = None
-    for number in range(passes.max(initial=0)):
-        going = left > 0
-        if not going.all():
-            if order is not None:
-                order = order[np.repeat(going, sizes)]
-            at, sizes, hands, left, keys = (each[going] for each in (at, sizes, hands, left, keys))
-        if len(sizes) == 0:
-            break
-        of, card = np.repeat(np.arange(len(sizes)), sizes), _ramp(sizes)
-        random = _hash(_hash(keys, number)[of], card)
-        begun = number * sizes % hands  # cards that the hand has from the pass before
-        if begun.any():
-            # Those may not complete their own hand: the cards that do are drawn from the others,
-            # the rest of the pass from all that remain.
-            first = np.cumsum(sizes) - sizes
-            last = card >= (sizes - begun)[of]
-            held = np.zeros(len(of), bool)
-            held[first[of[last]] + order[last]] = True
-            complete = np.where(begun > 0, hands - begun, 0)
-            drawn = _sorted(2 * of + held, 2 * len(sizes), random)[card < complete[of]]
-            rest = np.ones(len(of), bool)
-            rest[drawn] = False
-            order = card[_sorted(2 * of + rest, 2 * len(sizes), _hash(random, 1))]
-        else:
-            order = card[_sorted(of, len(sizes), random)]
-        taken = card < left[of]
-        cards[at[of[taken]] + card[taken]] = order[taken]
-        at, left = at + sizes, left - sizes
-    return cards
-
-
-# ---- what is drawn from the rows that wait ----
-
-
-def _balanced(waiting, key, last, classes_per_batch, samples_per_class):
-    """(rows, the rows that leave, None) of a balanced batch; None where there is none."""
-    classes = _Classes(waiting)
-    ready = np.flatnonzero(classes.sizes >= samples_per_class)
-    if len(ready) < classes_per_batch:
-        return None
-    if key is not None:
-        ready = ready[np.argsort(_hash(key, 0, ready), kind="stable")]
-        if last:  # the largest first, which leaves the fewest rows
-            ready = ready[np.argsort(-classes.sizes[ready], kind="stable")]
-    chosen = ready[:classes_per_batch]
-    sizes = classes.sizes[chosen]
-    of, card = np.repeat(np.arange(len(chosen)), sizes), _ramp(sizes)
-    rows = classes.rows[classes.starts[chosen][of] + card]
-    if key is not None:
-        rows = rows[_sorted(of, len(chosen), _hash(key, 1, rows))]
-    rows = rows[card < samples_per_class]
-    return rows, rows, None
-
-
-def _waiting_pairs(waiting, key, similar):
-    """Pairs [b, 2] of the rows that wait, of different first rows; None where there are too few."""
-    classes = _Classes(waiting)
-    sizes = classes.sizes[classes.of_row]
-    rows = np.arange(len(waiting))
-    if key is not None:
-        rows = rows[np.argsort(_hash(key, 0, rows), kind="stable")]
-    at, other = np.flatnonzero(similar), np.flatnonzero(~similar)
-    firsts = rows[sizes[rows] > 1][: len(at)]
-    left = np.ones(len(rows), bool)
-    left[firsts] = False
-    others = rows[left[rows]][: len(other)] if len(classes.sizes) > 1 else rows[:0]
-    if len(firsts) < len(at) or len(others) < len(other):
-        return None
-    index = np.empty((len(similar), 2), np.int64)
-    index[at, 0], index[other, 0] = firsts, others
-    index[at, 1] = classes.positives(_hash_or_none(key, 1), firsts, at)
-    index[other, 1] = classes.negatives(_hash_or_none(key, 2), others, other)
-    return index
-
-
-def _waiting_triplets(waiting, key, count):
-    """Triplets [count, 3] of the rows that wait, of different anchors, or None."""
-    classes = _Classes(waiting)
-    rows = np.flatnonzero(classes.sizes[classes.of_row] > 1)
-    if len(rows) < count or len(classes.sizes) < 2:
-        return None
-    if key is not None:
-        rows = rows[np.argsort(_hash(key, 0, rows), kind="stable")]
-    anchors, turns = rows[:count], np.arange(count)
-    positives = classes.positives(_hash_or_none(key, 1), anchors, turns)
-    negatives = classes.negatives(_hash_or_none(key, 2), anchors, turns)
-    return np.stack([anchors, positives, negatives], axis=1)
-
-
-# ---- datasets ----
-
-
-def _dataset(arrays, draw, order, batches, shape, label_dtype):
-    """The dataset of an epoch's (index, y), drawn at each iteration, with the rows for the index.
-
-    draw(key, batches) gives index, int64 [batches, *shape], and y [batches, shape[0]].
-    """
-    next_key = order.keys()
-    share = slice(order.shard_index, None, order.num_shards)
-    own = batches // order.num_shards
-
-    def epoch():
-        index, y = draw(next_key(), batches)
-        return index[share], y[share]
-
-    @tf.autograph.experimental.do_not_convert
-    def slices(_):
-        index, y = tf.numpy_function(epoch, [], [tf.int64, label_dtype])
-        index, y = tf.ensure_shape(index, [own, *shape]), tf.ensure_shape(y, [own, shape[0]])
-        return tf.data.Dataset.from_tensor_slices((index, y))
-
-    leaves = tf.nest.flatten(arrays)
-    stored = [leaf for leaf in leaves if not tf.is_tensor(leaf)]
-    dtypes = [tf.as_dtype(_native(leaf.dtype)) for leaf in stored]
-    together = _together(stored, math.prod(shape))
-    read_shape = [None, *shape] if together > 1 else shape
-
-    def take(index):
-        return [_rows(array, index) for array in stored]
-
-    @tf.autograph.experimental.do_not_convert
-    def gather(index, y):
-        read = iter(tf.numpy_function(take, [index], dtypes) if stored else [])
-        made = []
-        for leaf in leaves:
-            if tf.is_tensor(leaf):
-                made.append(tf.gather(leaf, index))
-            else:
-                made.append(tf.ensure_shape(next(read), [*read_shape, *leaf.shape[1:]]))
-        return tf.nest.pack_sequence_as(arrays, made), y
-
-    # Other arrays may not bear to be read by two threads at once.
-    parallel = all(tf.is_tensor(leaf) or isinstance(leaf, np.ndarray) for leaf in leaves)
-    calls = tf.data.AUTOTUNE if parallel else None
-    dataset = tf.data.Dataset.from_tensors(0).flat_map(slices)
-    if together > 1:
-        dataset = dataset.batch(together).map(gather, num_parallel_calls=calls).unbatch()
-    else:
-        dataset = dataset.map(gather, num_parallel_calls=calls)
-    return _finished(dataset.apply(tf.data.experimental.assert_cardinality(own)), order)
-
-
-def _together(stored, rows):
-    """How many batches to read in one call of Python, which costs as much as some ten rows."""
-    if not stored:
-        return 1
-    bytes_of_row = sum(
-        np.dtype(array.dtype).itemsize * math.prod(array.shape[1:]) for array in stored
-    )
-    return max(1, min(16, 2**21 // max(1, rows * bytes_of_row)))
-
-
-def _rows(array, index):
-    """The rows of array for an index of any shape."""
-    if isinstance(array, np.ndarray):
-        rows = array[index]
-    else:
-        # On disk: in order, and no row twice, which h5py insists on.
-        rows, inverse = np.unique(index, return_inverse=True)
-        rows = np.asarray(array[rows])[inverse.reshape(index.shape)]
-    if rows.dtype.kind == "U":  # TensorFlow would encode it as ASCII
-        return np.char.encode(rows, "utf-8")
-    return rows.astype(_native(rows.dtype), copy=False)
-
-
-def _streamed(data, labels, buffer, draw, order, shape, label_dtype, wanted):
-    """The dataset of what is drawn from a window over the elements of data.
-
-    draw(labels of the rows that wait, key, number of the batch, whether no more will come) gives
-    the rows of a batch, of shape `shape`, those that leave the window, and y, or None for y to be
-    the labels of the rows that leave; or None if it finds no batch there.
-    """
-    x_spec, y_spec = _element_spec(data, labels)
-    buffer = 10 * shape[0] if buffer is None else _arguments.integer("buffer", buffer, least=1)
-    if buffer < shape[0]:
-        raise ValueError(f"buffer: got {buffer}, expected {shape[0]} or more, the rows of a batch")
-    options = tf.data.Options()
-    options.experimental_optimization.inject_prefetch = False  # as many rows as we say, no more
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    source = data.shard(order.num_shards, order.shard_index) if order.num_shards > 1 else data
-    source = source.batch(shape[0]).with_options(options)
-    own = None if order.batches_per_epoch is None else order.batches_per_epoch // order.num_shards
-    next_key = order.keys()
-
-    def once(key):
-        window, seen, number = None, 0, 0
-
-        def batches(last=False):
-            nonlocal number
-            while window is not None and (last or len(window.free) < len(y)):
-                drawn = draw(window.labels(), _hash_or_none(key, number), number, last)
-                if drawn is not None:
-                    number += 1
-                    yield window.take(*drawn)
-                elif last:
-                    return
-                else:
-                    window.leave(np.arange(len(y) - len(window.free)))
-
-        for x, y in source:
-            x, y = [leaf.numpy() for leaf in tf.nest.flatten(x)], y.numpy().reshape(-1)
-            yield from batches()
-            window = window or _Window(buffer, x, y)
-            window.add(x, y)
-            seen += len(y)
-        yield from batches(last=True)
-        if number == 0:
-            raise ValueError(
-                f"data: got {seen} rows, in which {buffer} that came together never held "
-                f"{wanted}, expected more rows, rows in a more even order, or a longer buffer"
-            )
-
-    def epoch():
-        key = next_key()
-        passes = itertools.count() if own is not None else [0]
-        made = itertools.chain.from_iterable(once(_hash_or_none(key, i)) for i in passes)
-        for leaves, y in itertools.islice(made, own):
-            yield tf.nest.pack_sequence_as(x_spec, leaves), y
-
-    def stacked(of):
-        return tf.TensorSpec(tf.TensorShape(shape).concatenate(of.shape), of.dtype)
-
-    x_signature = tf.nest.map_structure(stacked, x_spec)
-    y_signature = tf.TensorSpec(shape[:1], label_dtype or y_spec.dtype)
-    dataset = tf.data.Dataset.from_generator(epoch, output_signature=(x_signature, y_signature))
-    if own is not None:
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(own))
-    return _finished(dataset, order, ahead=1)
-
-
-def _element_spec(data, labels):
-    """The specs of the x and the y of a dataset's elements."""
-    if labels is not None:
-        raise ValueError("labels: got labels with a dataset, expected None: its elements have them")
-    spec = data.element_spec
-    if not isinstance(spec, tuple) or len(spec) != 2:
-        raise ValueError(f"data: got a dataset of {spec}, expected elements (x, y)")
-    for leaf in tf.nest.flatten(spec):
-        if not isinstance(leaf, tf.TensorSpec):
-            raise TypeError(f"data: got a dataset of {leaf}, expected dense tensors")
-    y = spec[1]
-    if not isinstance(y, tf.TensorSpec) or not y.dtype.is_integer:
-        raise TypeError(f"data: got a dataset with y {y}, expected integers")
-    if y.shape.rank not in (0, 1) or y.shape.rank == 1 and y.shape[0] != 1:
-        raise ValueError(
-            f"data: got a dataset with y of the shape {y.shape}, expected [] or [1]: one row an "
-            "element (dataset.unbatch() takes batches apart)"
-        )
-    return spec
-
-
-class _Window:
-    """Rows that wait, in a store of fixed size, in the order in which they came."""
-
-    def __init__(self, size, x, y):
-        self._store = [np.empty((size, *leaf.shape[1:]), leaf.dtype) for leaf in x]
-        self._labels = np.empty(size, y.dtype)
-        self._places = np.empty(0, np.int64)
-        self.free = np.arange(size)
-
-    def labels(self):
-        return self._labels[self._places]
-
-    def add(self, x, y):
-        places, self.free = np.split(self.free, [len(y)])
-        for store, leaf in zip(self._store, x, strict=True):
-            if store.shape[1:] != leaf.shape[1:]:
-                raise ValueError(
-                    f"data: got an element of the shape {leaf.shape[1:]} after one of "
-                    f"{store.shape[1:]}, expected one shape"
-                )
-            store[places] = leaf
-        self._labels[places] = y
-        self._places = np.concatenate([self._places, places])
-
-    def leave(self, rows):
-        self.free = np.concatenate([self.free, self._places[rows]])
-        self._places = np.delete(self._places, rows)
-
-    def take(self, rows, leaving, y):
-        """The rows, and y or the labels of those that leave."""
-        places = self._places[rows]
-        y = self._labels[self._places[leaving]] if y is None else y
-        self.leave(leaving)
-        return [store[places] for store in self._store], y
-
-
-def _finished(dataset, order, ahead=tf.data.AUTOTUNE):
-    if order.num_shards > 1:
-        # A worker's share is all its own: under tf.distribute it is not to be divided again.
-        options = tf.data.Options()
-        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-        dataset = dataset.with_options(options)
-    return dataset.prefetch(ahead)
+    return array.reshape(-1).astype(_datasets.native(array.dtype), copy=False)

@@ -1,0 +1,84 @@
+"""Contrastive losses: of given pairs, and of all pairs of a batch."""
+
+from tf_pairwise import _arguments, contrastive
+from tf_pairwise.keras import _inputs
+from tf_pairwise.keras.losses import _base
+
+
+@_inputs.register
+class ContrastiveLoss(_base.GivenLoss):
+    """`contrastive_loss` (Hadsell et al. 2006) of given pairs.
+
+    0.5 D^2 for similar pairs, 0.5 max(0, margin - D)^2 for dissimilar ones. y_true: the pairs'
+    labels [n] or [n, 1], by default 0 where similar, integers, bools or floats (soft labels from 0
+    to 1, and whole numbers up to 2^24, which is what Keras makes of integers); y_pred: [n, 2, d].
+
+    Args:
+      margin, metric, similar_label: as `contrastive_loss`.
+      reduction: "mean", "sum", "none" or None, "mean_nonzero", "sum_over_batch_size" or
+        "mean_with_sample_weight": see this module, which also says the rest.
+      name: of the loss.
+      dtype: None to take y_pred in the dtype it has, or what it is cast to.
+    """
+
+    labelled = True
+
+    def __init__(
+        self,
+        margin=1.0,
+        *,
+        metric="euclidean",
+        similar_label=0,
+        reduction="mean",
+        name=None,
+        dtype=None,
+    ):
+        options = {
+            "margin": _arguments.number("margin", margin, least=0),
+            "metric": _arguments.one_of("metric", metric, _arguments.METRICS),
+            "similar_label": _arguments.similar_label(similar_label),
+        }
+        common = {"reduction": reduction, "name": name, "dtype": dtype}
+        super().__init__(contrastive.contrastive_loss, options, _arguments.REDUCTIONS, **common)
+
+
+@_inputs.register
+class BatchContrastiveLoss(_base.LabelledLoss):
+    """`batch_contrastive_loss` over all pairs of a labelled batch (Hadsell et al. 2006).
+
+    With the hinge h = max(0, D - positive_margin) of two points of one label and
+    max(0, margin - D) of others, 0.5 h^2, or h with `squared=False`. y_true: labels [n] or [n, 1]
+    of any integer dtype; y_pred: embeddings [n, d].
+
+    Args:
+      margin, metric, positive_margin, squared: as `batch_contrastive_loss`.
+      memory: a `CrossBatchMemory`, whose embeddings the anchors are paired with as well.
+      global_batch: under tf.distribute, whether an anchor is paired with the embeddings of all
+        replicas (`tf_pairwise.distribute`), or of its own only.
+      reduction: as `ContrastiveLoss`, and "balanced_mean".
+      name, dtype: as `ContrastiveLoss`.
+    """
+
+    def __init__(
+        self,
+        margin=1.0,
+        *,
+        metric="euclidean",
+        positive_margin=0.0,
+        squared=True,
+        memory=None,
+        global_batch=False,
+        reduction="mean",
+        name=None,
+        dtype=None,
+    ):
+        options = {
+            "margin": _arguments.number("margin", margin, least=0),
+            "metric": _arguments.one_of("metric", metric, _arguments.METRICS),
+            "positive_margin": _arguments.number("positive_margin", positive_margin),
+            "squared": _base.boolean("squared", squared),
+        }
+        common = {"memory": memory, "global_batch": global_batch}
+        common |= {"reduction": reduction, "name": name, "dtype": dtype}
+        reductions = _arguments.BATCH_CONTRASTIVE_REDUCTIONS
+        super().__init__(contrastive.batch_contrastive_loss, options, reductions, **common)

@@ -1,0 +1,93 @@
+"""Ranking losses: of given pairs of scores, and over the pairs of each list."""
+
+import tensorflow as tf
+
+from tf_pairwise import _arguments, ranking
+from tf_pairwise.keras import _inputs
+from tf_pairwise.keras.losses import _base
+
+
+@_inputs.register
+class PairwiseRankingLoss(_base.GivenLoss):
+    """`pairwise_ranking_loss` (RankNet, Burges et al. 2005) of given pairs of scores.
+
+    With x = (the other's score - the preferred one's) / temperature: softplus(x),
+    max(0, margin + x) or sigmoid(x). y_true is not used; y_pred: [n, 2], the scores of the
+    preferred items and of the others.
+
+    Args:
+      loss, margin, temperature: as `pairwise_ranking_loss`.
+      reduction, name, dtype: as `ContrastiveLoss`.
+    """
+
+    rank, stacked = 2, "[n, 2]"
+
+    def __init__(
+        self,
+        *,
+        loss="logistic",
+        margin=1.0,
+        temperature=1.0,
+        reduction="mean",
+        name=None,
+        dtype=None,
+    ):
+        options = _ranking_options(loss, _arguments.PAIR_LOSSES, margin, temperature)
+        common = {"reduction": reduction, "name": name, "dtype": dtype}
+        super().__init__(ranking.pairwise_ranking_loss, options, _arguments.REDUCTIONS, **common)
+
+
+@_inputs.register
+class ListRankingLoss(_base.Loss):
+    """`list_ranking_loss` over the pairs of items of each list.
+
+    The pairs are those with relevance_i > relevance_j, of the loss of `PairwiseRankingLoss`, or
+    for "mse" all; lambda weights make it LambdaRank (Burges et al. 2006) or LambdaLoss (Wang et
+    al. 2018). y_true: relevance [B, L], of any real dtype; y_pred: scores [B, L] or [B, L, 1]; or
+    both tf.RaggedTensor. An item that is masked, or of a relevance below 0, does not exist.
+
+    Args:
+      loss, lambda_weight, topn, margin, temperature: as `list_ranking_loss`.
+      reduction: as `ContrastiveLoss`, and "mean_lists". "sum_over_batch_size" divides by the
+        number of lists that are not masked whole.
+      name, dtype: as `ContrastiveLoss`.
+    """
+
+    def __init__(
+        self,
+        *,
+        loss="logistic",
+        lambda_weight=None,
+        topn=None,
+        margin=1.0,
+        temperature=1.0,
+        reduction="mean",
+        name=None,
+        dtype=None,
+    ):
+        options = _ranking_options(loss, _arguments.LIST_LOSSES, margin, temperature)
+        _arguments.lambda_weight(lambda_weight, topn, loss)
+        options |= {"lambda_weight": lambda_weight, "topn": topn}
+        common = {"reduction": reduction, "name": name, "dtype": dtype}
+        super().__init__(ranking.list_ranking_loss, options, _arguments.LIST_REDUCTIONS, **common)
+
+    def _value(self, y_true, y_pred, sample_weight, reduction):
+        scores = _inputs.scores(y_pred, self._cast_to)
+        mask = _inputs.item_mask(y_pred, scores)
+        if y_true is None:
+            raise TypeError("y_true: got None, expected the relevance of the items")
+        relevance = _inputs.tensor(y_true)
+        exists = relevance >= 0 if mask is None else mask & (relevance >= 0)
+        lists = tf.reduce_any(exists, axis=1)
+        samples, items = tf.math.count_nonzero(lists), None
+        if sample_weight is not None:
+            items, of_lists = _inputs.item_weights(sample_weight, scores)
+            if reduction == "mean_with_sample_weight":
+                counted = (exists, items) if of_lists is None else (lists, of_lists)
+                samples = _inputs.sum_where(*counted)
+        return self._reduced([scores, relevance], samples, reduction, item_weight=items, mask=mask)
+
+
+def _ranking_options(loss, losses, margin, temperature):
+    _arguments.ranking(loss, losses, margin, temperature, "mean", _arguments.REDUCTIONS)
+    return {"loss": loss, "margin": float(margin), "temperature": float(temperature)}
