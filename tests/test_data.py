@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import tf_pairwise as tpw
 from tests import inputs
 from tf_pairwise import data as tpd
+from tf_pairwise.data import _drawing
 
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
@@ -146,7 +147,7 @@ def test_every_order_is_equally_likely():
     """Three cards in hands of two: 6 first passes, and 4 seconds that keep hands distinct."""
     stacks = 24_000
     sizes, visits = np.full(stacks, 3), np.full(stacks, 3)
-    dealt = tpd._deal(tpd._hash(1), sizes, 2, visits).reshape(stacks, 6)
+    dealt = _drawing.deal(_drawing.hashed(1), sizes, 2, visits).reshape(stacks, 6)
     _, counts = np.unique(dealt, axis=0, return_counts=True)
     assert len(counts) == 24
     expected = stacks / 24
@@ -155,7 +156,7 @@ def test_every_order_is_equally_likely():
 
 def test_runs_of_a_stack_differ():
     """Where a hand ends with a pass, what follows is drawn anew."""
-    dealt = tpd._deal(tpd._hash(1), np.array([20]), 10, np.array([20])).reshape(10, 20)
+    dealt = _drawing.deal(_drawing.hashed(1), np.array([20]), 10, np.array([20])).reshape(10, 20)
     assert len({tuple(run) for run in dealt}) == 10
     np.testing.assert_array_equal(np.sort(dealt, axis=1), np.tile(np.arange(20), (10, 1)))
 

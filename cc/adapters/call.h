@@ -30,6 +30,8 @@
 //   DType dtype(int input) const;         // of an input of a float type
 //   const void* input(int input) const;
 //   Status Output(int output, const Shape& shape, void** data);
+//   // An output that is not made: an array of shape [0], or none at all.
+//   Status NoOutput(int output);
 //   Status Scratch(int64_t bytes, void** data);  // until the call ends
 //   const Launcher& launcher();
 //   int workers() const;

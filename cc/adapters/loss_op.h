@@ -185,8 +185,7 @@ class PointGradients {
                   typename Spec::Arrays* arrays) {
     for (int i = 0; i < kGradients<Spec>; ++i) {
       if (!Spec::HasGradient(problem, i)) {
-        TF_PAIRWISE_RETURN_IF_ERROR(
-            call.Output(first + i, NoGradient(), &outputs_[i]));
+        TF_PAIRWISE_RETURN_IF_ERROR(call.NoOutput(first + i));
         continue;
       }
       const Shape shape = call.shape(Spec::kPoints[i]);

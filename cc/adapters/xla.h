@@ -152,6 +152,11 @@ class XlaCall {
   const void* input(int input) const { return Argument(input).untyped_data(); }
 
   // The buffer is XLA's, of the shape that was inferred.
+  Status NoOutput(int output) {
+    void* nothing = nullptr;
+    return Output(output, Shape{true, {0}}, &nothing);
+  }
+
   Status Output(int output, const Shape& shape, void** data) {
     auto result = results_.get<xla::ffi::AnyBuffer>(output);
     if (result.has_error()) {

@@ -62,7 +62,8 @@ void ReduceExplicit(DType dtype, Reduction reduction, int64_t n, int64_t d,
   if (with_gradient && reduction == Reduction::kMean) {
     // The mean's divisor is known before the pass.
     LossSums all;
-    for (int64_t i = 0; i < n; ++i) {
+    all.counted = weights == nullptr ? static_cast<double>(n) : 0;
+    for (int64_t i = 0; weights != nullptr && i < n; ++i) {
       all.counted += LoadCompute(dtype, weights, i);
     }
     scale = ScaleOf(reduction, all);
