@@ -43,19 +43,43 @@ def test_sources_are_there():
     assert SOURCES and PAIR_HEADERS
 
 
-def test_only_the_bindings_include_tensorflow():
+# The headers through which all of TensorFlow and XLA comes.
+TENSORFLOW_RIM = ("tensorflow.h", "loss_shape.h", "xla.h")
+
+
+def is_registration(path):
+    return path.name.endswith(("_op.cc", "_xla.cc"))
+
+
+def test_only_the_rim_of_the_bindings_includes_tensorflow():
+    """What an op does is the same for every binding: *_op.h and loss_op.h know none."""
+
     def may(path):
-        return path.parent.name == "adapters" or path.name.endswith(("_op.cc", "_xla.cc"))
+        return is_registration(path) or (
+            path.parent.name == "adapters" and path.name in TENSORFLOW_RIM
+        )
 
     foreign = ("tensorflow/", "xla/", "absl/", "tsl/", "unsupported/Eigen", "Eigen/", "google/")
+    foreign += tuple(f"adapters/{name}" for name in TENSORFLOW_RIM)
     assert not offenders(may, lambda header: header.startswith(foreign))
 
 
-def test_only_the_numpy_module_includes_pybind11_and_python():
+def test_only_the_numpy_binding_includes_pybind11_and_python():
+    foreign = ("pybind11/", "Python.h", "numpy/", "adapters/numpy.h")
     assert not offenders(
-        lambda path: path.name == "numpy_module.cc",
-        lambda header: header.startswith("pybind11/") or header in ("Python.h", "numpy/"),
+        lambda path: name(path) in ("cc/numpy_module.cc", "cc/adapters/numpy.h"),
+        lambda header: header.startswith(foreign),
     )
+
+
+def test_ops_read_no_element_of_an_array():
+    """A GPU's are not on the host: what an op may read goes through HostInteger or IsOne."""
+    reads = re.compile(r"LoadCompute|StoreCompute|\*In<|In<[^;]*\)\[|\w+Cpu\(")
+    text = (CC / "adapters" / "loss_op.h").read_text()
+    assert not reads.findall(text)
+    specs = [path for path in SOURCES if path.name.endswith("_op.h")]
+    reads = re.compile(r"LoadCompute|StoreCompute|\*In<|In<[^;]*\)\[")
+    assert specs and not [name(path) for path in specs if reads.search(path.read_text())]
 
 
 def test_only_simd_includes_highway():

@@ -1,10 +1,14 @@
 """The NumPy functions: the same bits as the TensorFlow ones, without TensorFlow."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
 import tf_pairwise as tpw
 from tests import calls, checks, inputs
+from tf_pairwise import _numpy
 from tf_pairwise import numpy as tpn
 
 N, D = 37, 11
@@ -89,6 +93,51 @@ def test_errors_of_gradients():
             gradient(x, x, x)
         with pytest.raises(TypeError, match="upstream: got float64, expected float32"):
             gradient(x, x, np.zeros((4, 4)))
+
+
+# ---- the native module ----
+
+
+def paired(x, y, dtype="float32"):
+    return _numpy.run("PairedDistance", {"T": dtype, "metric": "dot"}, [x, y], 1)
+
+
+def test_the_module_checks_what_it_reads():
+    """Whatever it is given: it never reads memory that is not there."""
+    x = np.ones((4, 3), np.float32)
+    assert np.array_equal(paired(x, x)[0], np.full(4, -3, np.float32))
+    for other in (x.astype(np.float64), np.asfortranarray(x), x[:, ::-1], [[1.0]], x.astype(">f4")):
+        with pytest.raises(TypeError, match="y: expected a C-contiguous array of dtype float32"):
+            paired(x, other)
+    with pytest.raises(TypeError, match="inputs: got 1, expected 2"):
+        _numpy.run("PairedDistance", {"T": "float32", "metric": "dot"}, [x], 1)
+    with pytest.raises(ValueError, match=r"y: got shape \[0\], expected \[..., d\]"):
+        paired(x, None)
+    with pytest.raises(ValueError, match='dtype: got "int8", expected one of float16'):
+        paired(x, x, "int8")
+    with pytest.raises(RuntimeError, match="metric: is no attribute of the call"):
+        _numpy.run("PairedDistance", {"T": "float32"}, [x, x], 1)
+    with pytest.raises(KeyError, match="Nothing"):
+        _numpy.run("Nothing", {}, [], 1)
+
+
+def test_no_memory():
+    x = np.zeros((2**24, 1), np.float32)
+    with pytest.raises(MemoryError):
+        tpn.pairwise_distance(x)  # 2^48 of them
+
+
+def test_other_threads_run_while_a_kernel_does():
+    x = np.random.default_rng(0).normal(size=(3000, 256))
+    worker = threading.Thread(target=tpn.pairwise_distance, args=(x,), kwargs={"threads": 1})
+    started = time.perf_counter()
+    worker.start()
+    turns = 0
+    while worker.is_alive():
+        time.sleep(1e-3)
+        turns += 1
+    # Each would take as long as the kernel does if that held Python's lock.
+    assert turns > 10, (turns, time.perf_counter() - started)
 
 
 # ---- processes ----
