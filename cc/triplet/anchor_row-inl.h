@@ -114,6 +114,16 @@ HWY_INLINE T Infinity() {
   return static_cast<T>(__builtin_inf());
 }
 
+// The bits of a mask.
+template <typename T>
+HWY_INLINE uint64_t BitsOf(hn::Mask<Tag<T>> mask) {
+  uint8_t bytes[8] = {0};
+  hn::StoreMaskBits(Tag<T>(), mask, bytes);
+  uint64_t bits = 0;
+  __builtin_memcpy(&bits, bytes, sizeof(bits));
+  return bits;
+}
+
 // The loss of one triplet of the problem, for an anchor's tail.
 HWY_INLINE TripletValue<double> TripletOf(const BatchTripletLoss& problem,
                                           double positive, double negative) {

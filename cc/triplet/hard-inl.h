@@ -231,16 +231,6 @@ HWY_INLINE void HardRowsOfTile(const HardTile<T>& tile, int64_t r) {
   }
 }
 
-// The bits of a mask.
-template <typename T>
-HWY_INLINE uint64_t BitsOf(hn::Mask<Tag<T>> mask) {
-  uint8_t bytes[8] = {0};
-  hn::StoreMaskBits(Tag<T>(), mask, bytes);
-  uint64_t bits = 0;
-  __builtin_memcpy(&bits, bytes, sizeof(bits));
-  return bits;
-}
-
 // The anchors of a vector of columns from k on take the columns' best.
 template <typename T>
 HWY_INLINE void HardColumnsOfTile(const HardTile<T>& tile, int64_t k) {

@@ -40,15 +40,18 @@ template <typename S>
 struct TripletAt {
   using T = Compute<S>;
   const S *a, *p, *n;
-  T *a_grad, *p_grad, *n_grad;
+  T *a_grad = nullptr, *p_grad = nullptr, *n_grad = nullptr;
 
-  TripletAt(const TripletArrays& arrays, int64_t i, int64_t d)
+  TripletAt(const TripletArrays& arrays, int64_t i, int64_t d,
+            bool with_gradient)
       : a(static_cast<const S*>(arrays.anchors) + i * d),
         p(static_cast<const S*>(arrays.positives) + i * d),
-        n(static_cast<const S*>(arrays.negatives) + i * d),
-        a_grad(static_cast<T*>(arrays.anchors_grad) + i * d),
-        p_grad(static_cast<T*>(arrays.positives_grad) + i * d),
-        n_grad(static_cast<T*>(arrays.negatives_grad) + i * d) {}
+        n(static_cast<const S*>(arrays.negatives) + i * d) {
+    if (!with_gradient) return;
+    a_grad = static_cast<T*>(arrays.anchors_grad) + i * d;
+    p_grad = static_cast<T*>(arrays.positives_grad) + i * d;
+    n_grad = static_cast<T*>(arrays.negatives_grad) + i * d;
+  }
 };
 
 template <typename S>
@@ -59,13 +62,14 @@ LossSums TripletsOf(const TripletLoss& problem, const TripletArrays& arrays,
   const Metric metric = problem.metric;
   LossSums sums;
   for (int64_t i = begin; i < end; ++i) {
-    const TripletAt<S> at(arrays, i, d);
+    const TripletAt<S> at(arrays, i, d, with_gradient);
     const DirectPair positive = MakePair(metric, at.a, at.p, d, with_gradient);
     DirectPair negative = MakePair(metric, at.a, at.n, d, with_gradient);
     bool swapped = false;
     if (problem.swap) {
       const DirectPair other = MakePair(metric, at.p, at.n, d, with_gradient);
-      swapped = !(other.distance >= negative.distance);
+      swapped = other.distance < negative.distance ||
+                other.distance != other.distance;
       if (swapped) negative = other;
     }
     const TripletValue<double> value =
