@@ -1,7 +1,8 @@
 """python -m tf_pairwise info | check | bench
 
 info    what this installation is and what it was built with
-check   runs every function once against plain formulas; exits 1 if one is wrong
+check   runs every function, value and gradient, against its reference in plain TensorFlow, also
+        compiled by XLA where that is built in; exits 1 if one is wrong
 bench   the benchmarks (`bench --help` for its options)
 """
 
@@ -12,11 +13,14 @@ import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from tf_pairwise import _library
+from tf_pairwise._arguments import METRICS
+
+MININGS = ("all", "hard", "semi_hard", "semi_hard_all", "hard_all")
 
 
 def _installed(name: str) -> str | None:
@@ -36,7 +40,7 @@ def info() -> int:
         "tf_pairwise": built["version"],
         "built for": f"TensorFlow {built['tensorflow']}" if built["tensorflow"] else "NumPy only",
         "compiler": f"{built['compiler']}, Highway {built['highway']}",
-        "cuda kernels": f"nvcc {built['cuda']}" if built["cuda"] else "none in this build",
+        "cuda kernels": "none in this build",
         "xla": "yes" if built["xla"] else "no",
         "python": f"{platform.python_version()} on {platform.machine()}",
         "numpy": np.__version__,
@@ -86,6 +90,7 @@ def _numpy_checks(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[str, np.ndarra
         "cosine": 1 - x @ y.T / norms,
         "manhattan": np.abs(difference).sum(-1),
         "dot": -x @ y.T,
+        "chebyshev": np.abs(difference).max(-1),
     }
     for metric, value in expected.items():
         yield f"numpy pairwise_distance {metric}", tpn.pairwise_distance(x, y, metric), value
@@ -103,20 +108,8 @@ def _tensorflow_checks(
     from tf_pairwise import reference
 
     tf.get_logger().setLevel("ERROR")  # that a function is traced for each check is meant
-    minings = ("all", "hard", "semi_hard", "semi_hard_all", "hard_all")
-    calls = [
-        ("pairwise_distance", lambda api, x, y, z: api.pairwise_distance(x, y)),
-        ("paired_distance", lambda api, x, y, z: api.paired_distance(x, y)),
-        ("triplet_loss", lambda api, x, y, z: api.triplet_loss(x, y, z)),
-    ]
-    calls += [
-        (
-            f"batch_triplet_loss {mining}",
-            lambda api, x, y, z, mining=mining: api.batch_triplet_loss(x, labels, mining=mining),
-        )
-        for mining in minings
-    ]
     inputs = [tf.constant(array) for array in (x, y, z)]
+    calls = list(_calls(labels))
 
     def results(call, api):
         with tf.GradientTape() as tape:
@@ -136,11 +129,59 @@ def _tensorflow_checks(
         )
         for part, a, b in zip(parts, compiled(), expected, strict=True):
             yield f"{name} {part}, compiled by XLA", a.numpy(), b.numpy()
-    for mining in minings:
+    for mining in MININGS:
         fused, expected = (
             np.asarray(api.mine_triplets(x, labels, mining)) for api in (tpw, reference)
         )
         yield f"mine_triplets {mining}", fused, expected
+    for part, a, b in zip(
+        ("distances", "indices"),
+        tpw.nearest_neighbors(x, y, k=5),
+        reference.nearest_neighbors(x, y, k=5),
+        strict=True,
+    ):
+        yield f"nearest_neighbors {part}", a.numpy(), b.numpy()
+
+
+def _calls(labels: np.ndarray) -> Iterator[tuple[str, Callable]]:
+    """(name, a function of the package or its reference and three batches of points)."""
+    for metric in METRICS:
+        yield (
+            f"pairwise_distance {metric}",
+            lambda api, x, y, z, m=metric: api.pairwise_distance(x, y, m),
+        )
+        yield (
+            f"paired_distance {metric}",
+            lambda api, x, y, z, m=metric: api.paired_distance(x, y, m),
+        )
+    yield "contrastive_loss", lambda api, x, y, z: api.contrastive_loss(x, y, labels % 2, 8.0)
+    yield "batch_contrastive_loss", lambda api, x, y, z: api.batch_contrastive_loss(x, labels, 8.0)
+    yield "triplet_loss", lambda api, x, y, z: api.triplet_loss(x, y, z)
+    for mining in MININGS:
+        yield (
+            f"batch_triplet_loss {mining}",
+            lambda api, x, y, z, m=mining: api.batch_triplet_loss(x, labels, mining=m),
+        )
+    yield "info_nce_loss", lambda api, x, y, z: api.info_nce_loss(x, y, 0.5, symmetric=True)
+    yield (
+        "supervised_contrastive_loss",
+        lambda api, x, y, z: api.supervised_contrastive_loss(x, labels, 0.5),
+    )
+    yield "nt_xent_loss", lambda api, x, y, z: api.nt_xent_loss(x, labels, 0.5)
+    yield (
+        "sigmoid_contrastive_loss",
+        lambda api, x, y, z: api.sigmoid_contrastive_loss(x, y, 2.0, -1.0),
+    )
+    yield (
+        "pairwise_ranking_loss",
+        lambda api, x, y, z: api.pairwise_ranking_loss(x[:, 0], y[:, 0]),
+    )
+    relevance = np.arange(37 * 19).reshape(37, 19) % 5
+    for loss in ("logistic", "hinge", "soft_zero_one", "mse"):
+        yield (
+            f"list_ranking_loss {loss}",
+            lambda api, x, y, z, f=loss: api.list_ranking_loss(x, relevance, loss=f),
+        )
 
 
 def check() -> int:
