@@ -18,9 +18,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from tf_pairwise import _library
-from tf_pairwise._arguments import METRICS
-
-MININGS = ("all", "hard", "semi_hard", "semi_hard_all", "hard_all")
+from tf_pairwise._arguments import METRICS, MININGS
 
 
 def _installed(name: str) -> str | None:
