@@ -233,11 +233,11 @@ void GradOne(const PairwiseDistance& problem, const PairwiseArrays& arrays,
     return;
   }
   walk.sides.Finish(1, layout.x_grad, layout.y_grad, parallel);
-  ScaleCpu(problem.dtype, problem.n * problem.d, layout.x_grad, 1, x_grad,
-           parallel);
+  Scale(problem.dtype, problem.n * problem.d, layout.x_grad, nullptr, x_grad,
+        parallel);
   if (problem.self) return;
-  ScaleCpu(problem.dtype, problem.m * problem.d, layout.y_grad, 1, y_grad,
-           parallel);
+  Scale(problem.dtype, problem.m * problem.d, layout.y_grad, nullptr, y_grad,
+        parallel);
 }
 
 }  // namespace
