@@ -20,11 +20,12 @@ SOURCES := $(shell find cc cmake build_backend benchmarks python -type f \
              2>/dev/null | LC_ALL=C sort) \
            CMakeLists.txt setup.py pyproject.toml build_pip_pkg.sh $(wildcard README.md) LICENSE
 
-.PHONY: help venv build install demo test test-all test-cc bench lint format clean distclean FORCE
+.PHONY: help venv build install demo test test-all test-cc fuzz bench lint format clean distclean FORCE
 help:
 	@echo 'make demo      build, install into $(VENV), train on handwritten digits'
 	@echo 'make test      build, install into $(VENV), run the tests'
 	@echo 'make test-all  the same with the long sweeps'
+	@echo 'make fuzz      random calls against the reference: MINUTES=10 SEED=0'
 	@echo 'make build     the wheel, into dist/ (./build_pip_pkg.sh DEST for elsewhere)'
 	@echo 'make bench     the benchmarks'
 	@echo 'make lint      ruff and clang-format; make format mends what they find'
@@ -83,6 +84,12 @@ test-all: install $(if $(CC_TESTS),test-cc)
 # The C++ unit tests, made along with the wheel.
 test-cc: $(BUILD)/.wheel
 	@cd $(BUILD)/cmake && $(abspath $(BIN))/ctest --output-on-failure
+
+# Random calls against the reference, for MINUTES from SEED on.
+MINUTES ?= 1
+SEED ?= 0
+fuzz: install
+	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $(SEED) $(FUZZ_FLAGS)
 
 bench: install
 	@$(BIN)/python -m tf_pairwise bench $(BENCH_FLAGS)

@@ -61,10 +61,11 @@ class Call:
         arguments = {**self.options, **named, **changed}
         splits = arguments.pop("row_splits", None)
         if splits is not None:
-            for name in {"scores", "relevance", "item_weight", "mask"} & arguments.keys():
-                arguments[name] = tf.RaggedTensor.from_row_splits(
-                    arguments[name], splits, validate=False
-                )
+            for name in ("scores", "relevance", "item_weight", "mask"):
+                if arguments.get(name) is not None:
+                    arguments[name] = tf.RaggedTensor.from_row_splits(
+                        arguments[name], splits, validate=False
+                    )
         value = getattr(api, self.function)(**arguments)
         return value.values if isinstance(value, tf.RaggedTensor) else value
 
@@ -282,7 +283,7 @@ def _two_sided(of):
     yield call("sigmoid_contrastive_loss", pairs, logit, both, query)
     for name, parameters in (("info_nce_loss", temperature), ("sigmoid_contrastive_loss", logit)):
         for reduction in ("none", "mean"):
-            more = dict(reduction=reduction, **keys)
+            more = dict(reduction=reduction, normalize=reduction == "mean", **keys)
             yield call(f"{name} keys {reduction}", queue, parameters, query, query, **more)
 
 

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_pairwise import numpy as tpn
+import tf_pairwise as tpw
+from tf_pairwise import _numpy, reference
 
 # The fused ops against the float64 reference of the same (rounded) inputs. Losses of halves are
 # float32, and as near as those of float32 points; what is stored in a half has its precision.
 LOSS_TOLERANCE = {"float64": 1e-9, "float32": 2e-5, "bfloat16": 2e-5, "float16": 2e-5}
 STORED_TOLERANCE = {"float64": 1e-9, "float32": 2e-5, "bfloat16": 8e-3, "float16": 1e-3}
 DTYPES = tuple(LOSS_TOLERANCE)
+HALVES = ("float16", "bfloat16")
 
 # How a gradient comes to be asked for. The fused losses make it in the forward pass where a
 # tape is recording, and in a pass of its own otherwise.
@@ -66,6 +68,45 @@ def assert_close(made, expected, tolerance, what=""):
     np.testing.assert_allclose(
         made, expected, rtol=tolerance, atol=tolerance * max(scale, 1e-20), err_msg=what
     )
+
+
+def stored_tolerance(dtype, of_float32=6e-5):
+    if dtype in HALVES:
+        return 2 * STORED_TOLERANCE[dtype]
+    return of_float32 if dtype == "float32" else 3 * LOSS_TOLERANCE[dtype]
+
+
+def assert_like_reference(
+    call,
+    args,
+    paths=("tape",),
+    upstream=None,
+    tolerance=None,
+    stored=None,
+    floors=None,
+):
+    """Value and gradients of `call(tpw)(*args)` against the reference in float64.
+
+    `floors` are sizes of the value and of the gradients below which an error is not relative to
+    them any more.
+    """
+    args = [tf.convert_to_tensor(x) for x in args]
+    dtype = args[0].dtype.name
+    wide = [tf.cast(x, tf.float64) for x in args]
+    value, gradients = value_and_gradients(call(reference), wide, upstream)
+    tolerance = tolerance or LOSS_TOLERANCE[dtype]
+    for path in paths:
+        made, made_gradients = value_and_gradients(call(tpw), args, upstream, path)
+        names = ["loss", *(f"gradient {i}" for i in range(len(args)))]
+        of = [tolerance, *(stored or stored_tolerance(x.dtype.name) for x in args)]
+        for i, (a, b) in enumerate(zip([made, *made_gradients], [value, *gradients], strict=True)):
+            name = f"{names[i]}, {dtype}, {path}"
+            if floors is None:
+                assert_close(a, b, of[i], name)
+            else:
+                scale = max(np.max(np.abs(b), initial=0.0), floors[i])
+                np.testing.assert_allclose(a, b, of[i], of[i] * scale, err_msg=name)
+    return value, gradients
 
 
 def assert_gradients(function, args, tolerance=1e-6):
@@ -140,7 +181,7 @@ STEPS = """
 
 def run_on(isa, steps, folder):
     """Steps (name -> a NumPy function and its arguments) on another instruction set."""
-    if isa == tpn._numpy.isa():
+    if isa == _numpy.isa():
         pytest.skip("what all the other tests run on")
     paths = folder / "steps", folder / "made"
     paths[0].write_bytes(pickle.dumps(steps))

@@ -98,6 +98,22 @@ def test_weights_are_constants(call):
     assert tape.gradient(value, list(constants.values())) == [None] * len(constants)
 
 
+@losses
+def test_a_weight_multiplies(call):
+    """As many rows; weights of one are none."""
+    points = call.tensors("float64")
+    ones = np.ones(call.weights_shape)
+    for reduction in calls.REDUCTIONS[call.function]:
+        plain = calls.run(tpw, call, points, reduction=reduction, **{call.weight: None})
+        weighted = calls.run(tpw, call, points, reduction=reduction, **{call.weight: ones})
+        for a, b in zip(weighted, plain, strict=True):
+            checks.assert_close(a, b, 1e-12, reduction)
+    weights = 0.25 + np.arange(ones.size).reshape(ones.shape) % 5
+    each = call(tpw, *points, reduction="none", **{call.weight: None})
+    made = call(tpw, *points, reduction="none", **{call.weight: weights})
+    checks.assert_close(made, each * weights, 1e-12)
+
+
 # ---- offsets ----
 
 OFFSETS = ("self_offset", "positive_offset")

@@ -11,7 +11,7 @@ from tests import checks, inputs
 from tf_pairwise import reference
 
 metrics = pytest.mark.parametrize("metric", inputs.METRICS)
-DIFFERENCES = ("euclidean", "squared_euclidean", "manhattan")
+DIFFERENCES = ("euclidean", "squared_euclidean", "manhattan", "chebyshev")
 # Around the sizes of vectors, register tiles and cache blocks.
 EDGES = (0, 1, 2, 3, 5, 6, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 95, 96, 97, 127, 129)
 BIG_EDGES = (191, 192, 193, 255, 256, 257, 383, 385, 511, 513)

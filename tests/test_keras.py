@@ -318,7 +318,7 @@ def test_large_labels_do_not_collide(name, base):
         np.testing.assert_array_equal(case.make()(labels, y_pred), expected)
 
 
-@pytest.mark.parametrize("name", (*LABELLED, "ContrastiveLoss"))
+@pytest.mark.parametrize("name", LABELLED)
 def test_labels_have_to_be_integers(name):
     case = CASES[name]
     y_true, y_pred = case.y()
@@ -338,6 +338,24 @@ def test_bool_labels_of_pairs():
         loss = losses.ContrastiveLoss(similar_label=similar_label)
         expected = case.expected(y_true, y_pred, similar_label=int(similar_label))
         np.testing.assert_array_equal(loss(y_true.astype(bool), y_pred), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_float_labels_of_pairs(dtype):
+    """Keras makes float32 of integers; between 0 and 1 a label is soft."""
+    case = CASES["ContrastiveLoss"]
+    y_true, y_pred = case.y()
+    for labels in (y_true % 2, y_true % 3, y_true % 3 - 1):
+        for similar_label in (0, 1, 2):
+            loss = losses.ContrastiveLoss(similar_label=similar_label)
+            expected = case.expected(labels, y_pred, similar_label=similar_label)
+            np.testing.assert_array_equal(loss(labels.astype(dtype), y_pred), expected)
+    soft = (np.arange(len(y_true)) % 5 / 4).astype(dtype)
+    each = losses.ContrastiveLoss(reduction="none")(soft, y_pred)
+    similar, dissimilar = (
+        losses.ContrastiveLoss(reduction="none")(np.full_like(soft, y), y_pred) for y in (0, 1)
+    )
+    np.testing.assert_allclose(each, (1 - soft) * similar + soft * dissimilar, 1e-6)
 
 
 # ---- masks ----
@@ -1067,6 +1085,8 @@ def _distances(x, metric):
     difference = x[:, None] - x[None]
     if metric == "manhattan":
         return np.abs(difference).sum(-1)
+    if metric == "chebyshev":
+        return np.abs(difference).max(-1)
     return (difference**2).sum(-1)
 
 

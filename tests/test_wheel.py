@@ -41,9 +41,9 @@ FUNCTIONS = (
     "triplet_loss",
 )
 OPS = sorted(
-    op
+    "TfPairwise>" + op
     for source in (ROOT / "cc").rglob("*_op.cc")
-    for op in re.findall(r'REGISTER_OP\("([^"]+)"\)', source.read_text())
+    for op in re.findall(r'REGISTER_OP\("(?:TfPairwise>)?(\w+)"', source.read_text())
 )
 
 

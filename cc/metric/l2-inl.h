@@ -48,7 +48,9 @@ struct L2 {
     const double high = points.kDoubles ? 1e300 : 1e36;
     if (narrow >= low && narrow <= high) return narrow;
     const double squares = points.SumWide(SquareElement());
-    if (InDoubleRange(squares) || !points.kDoubles) return squares;
+    if (InDoubleRange(squares)) return squares;
+    // Narrower types are in a double's range, but for an infinite coordinate.
+    if (!points.kDoubles) return squares - squares;
     // Halved, so that the difference of two finite doubles is finite.
     double largest = 0, sum = 0;
     for (int64_t k = 0; k < points.d; ++k) {

@@ -245,6 +245,11 @@ void TestEnds(Metric metric) {
          metric == Metric::kCosine ? 1 : 0, 1, 0);
   Expect("a NaN", metric, MakePair(metric, point, lost, 3, true).distance,
          std::nan(""), 0, 0);
+  if (!dot && metric != Metric::kManhattan && metric != Metric::kChebyshev) {
+    const T far[3] = {1, -std::numeric_limits<T>::infinity(), 0};
+    Expect("an infinity", metric,
+           MakePair(metric, point, far, 3, true).distance, std::nan(""), 0, 0);
+  }
   T gradient[3];
   StoreSlope(metric, MakePair(metric, point, point, 3, true), 1.0, point, point,
              3, gradient);

@@ -84,11 +84,10 @@ struct SoftmaxLayout {
     options.gradient = options.weights = gradient;
     options.held_elements = kHeldElements;
     options.worker_bytes = counter.bytes();
-    walk.LayOut(
-        scratch,
-        {problem.dtype, PointsOfProducts(problem.normalize), kProducts, n, m,
-         problem.d, !ReadsKeys(problem)},
-        options, workers);
+    walk.LayOut(scratch,
+                {problem.dtype, PointsOfProducts(problem.normalize), kProducts,
+                 n, m, problem.d, !ReadsKeys(problem)},
+                options, workers);
     if (IsLabelled(problem)) classes.LayOut(scratch, n, m, problem.self);
     losses = scratch.Take<double>(n);
     slopes = scratch.Take<double>(n);

@@ -163,13 +163,16 @@ class RowWalk {
                         held, 0)
                   : TileView<T>{worker.distances, stride_, worker.near,
                                 near_stride_};
-          for (int64_t column = 0; column < others.n; column += columns_) {
+          // Rows without a column have their results too: once, of no columns.
+          int64_t column = 0;
+          do {
             rows.block.column = column;
             rows.block.columns = Least(others.n - column, columns_);
-            rows.last = column + columns_ >= others.n;
+            column += rows.block.columns;
+            rows.last = column == others.n;
             MakeDistances<T>(of.x, others, rows.block, diagonal, rows.tile);
             epilogue(rows);
-          }
+          } while (!rows.last);
           if (take) {
             AccumulateRows<T>(of.x, others, rows.block, rows.tile, of.x_sums,
                               worker.pack);

@@ -235,7 +235,7 @@ def _contrastive(draw):
         x1=_lost(draw, x, weights),
         x2=y,
         labels=labels,
-        margin=draw.margin(_typical(metric, x, y)),
+        margin=draw.margin(_typical(metric, x, y), dtype),
         metric=metric,
         similar_label=similar_label,
         sample_weight=weights,
@@ -257,7 +257,7 @@ def _batch_contrastive(draw):
     typical = _typical(metric, x, arguments.get("ref_embeddings", x))
     clean = _weigh_anchors(draw, arguments, n, dtype)
     arguments.update(
-        margin=draw.margin(typical),
+        margin=draw.margin(typical, dtype),
         metric=metric,
         positive_margin=float(f"{draw.one_of('positive_margin', (0.0, 0.0, 0.5)) * typical:.4g}"),
         squared=draw.one_of("squared", (True, False)),
@@ -330,7 +330,7 @@ def _triplet(draw):
     soft = draw.one_of("soft", (False, False, True))
     arguments = dict(
         **dict(zip(names, lost, strict=True)),
-        margin=None if soft else draw.margin(_typical(metric, points[0], points[2])),
+        margin=None if soft else draw.margin(_typical(metric, points[0], points[2]), dtype),
         metric=metric,
         swap=draw.one_of("swap", (False, True)),
         sample_weight=weights,
@@ -349,7 +349,7 @@ def _batch_triplet(draw):
     clean = _weigh_anchors(draw, arguments, n, dtype)
     soft = mining in SOFT_MININGS and draw.one_of("soft", (False, False, True))
     arguments.update(
-        margin=None if soft else draw.margin(typical),
+        margin=None if soft else draw.margin(typical, dtype),
         mining=mining,
         metric=metric,
         reduction=draw.one_of("reduction", REDUCTIONS),
@@ -363,7 +363,7 @@ def _mine(draw):
     _, arguments, _ = _batch(draw, dtype, 129 if mining == "hard" else 48)
     x = arguments["embeddings"]
     typical = _typical(metric, x, arguments.get("ref_embeddings", x))
-    arguments.update(margin=draw.margin(typical), mining=mining, metric=metric)
+    arguments.update(margin=draw.margin(typical, dtype), mining=mining, metric=metric)
     threads = draw.one_of("threads", (1, 2, 3, 8))
     return Case("mine_triplets", dtype, arguments, draw.words, threads=threads)
 

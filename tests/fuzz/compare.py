@@ -31,14 +31,14 @@ def leave_aside(case, answer):
         return "float64 itself, in which the reference computes, runs out of range"
     if case.dtype == "float64" and _of_unit_vectors(case) and _least(case) < 1e-150:
         return "the reference squares float64 points that are too small for that"
-    if (
-        case.dtype == "float64"
-        and case.words.get("data") == "denormal"
-        and "scores" in case.arguments
-    ):
-        return "TensorFlow, and so the reference, does not tell denormal scores apart"
+    denormal = case.words.get("data") == "denormal"
+    if denormal and "scores" in case.arguments and case.dtype in ("float32", "float64"):
+        return "denormal scores, or over their temperature, may be told apart or not"
     reach = answer.reach * answer.reach if _squares(case) else answer.reach
     most = oracle.largest(oracle.computed_in(case.dtype))
+    small = case.words.get("data") in ("tiny", "denormal", "huge")
+    if small and case.arguments.get("loss") == "mse" and "nonzero" in case.arguments["reduction"]:
+        return "whether squares below the range of the type, or their roots beside 1, are counted"
     if case.second and case.words["d"] == 1 and case.arguments["metric"] in ("euclidean", "cosine"):
         return "a second derivative that is 0, but for rounding"
     if _is_softmax(case) and answer.reach > 1e28:
@@ -73,6 +73,8 @@ def check(case, name, values, gradients, answer):
             raise Wrong(f"{name} {which}: shape {made[i].shape}, expected {right.shape}")
         floor = _floor(case, dtype, which, answer)
         bad = _bad(made[i], right, dtype, tolerance, floor)
+        if case.second is not None:  # a sum of parts, each of which may be beyond the range
+            bad &= np.isfinite(made[i]) | (np.abs(right) < oracle.largest(dtype))
         if np.any(bad) and which != "value":
             bad &= ~_no_gradient(case, which, right)
         if np.any(bad):
@@ -98,8 +100,9 @@ def _least(case):
 def _no_gradient(case, which, right):
     """Where the type of the computation has none.
 
-    A unit vector's is 1 / |x| long. Distances (and differences of coordinates) below about
-    1e-37 in float32 are 0 to a kernel, and so is their gradient.
+    A unit vector's is 1 / |x| long, and but for rounding 0 in one dimension. Distances (and
+    differences of coordinates) below about 1e-37 in float32 are 0 to a kernel, and so is their
+    gradient.
     """
     none = np.zeros(right.shape, bool)
     computed = oracle.computed_in(case.dtype)
@@ -107,7 +110,7 @@ def _no_gradient(case, which, right):
         return none
     if _of_unit_vectors(case):
         too_short = _largest_coordinates(case, which.split()[-1]) < 1e4 / oracle.largest(computed)
-        return none | too_short[..., None]
+        return none | too_short[..., None] | (right.shape[-1] == 1)
     kinked = case.arguments.get("metric") in ("euclidean", "manhattan", "chebyshev")
     return none | (kinked and _least(case) < 10.0 * oracle.smallest(computed))
 
@@ -211,14 +214,16 @@ class _Noisy:
         gradient = i > 0 or self.case.second is not None
         low, high = right, right
         for k in range(NOISES):
-            unit = k % 2 == 1
+            unit = k % 2 == 1  # see oracle.run
             if len(self.runs) <= k:
-                self.runs.append(oracle.run(self.case, self.rng, unit).results)
+                self.runs.append(oracle.run(self.case, self.rng, k).results)
             if unit and not gradient:
                 continue
             run = np.where(np.isfinite(self.runs[k][i]), self.runs[k][i], right)
             low, high = np.minimum(low, run), np.maximum(high, run)
-            margin = 2.0 * (high - low) + _limit(right, tolerance) + floor
+            # A few draws may agree by chance in an entry: the usual spread is allowed to all.
+            spread = 2.0 * (high - low) + 3.0 * np.median(high - low)
+            margin = spread + _limit(right, tolerance) + floor
             with np.errstate(invalid="ignore"):
                 outside = ~((made >= low - margin) & (made <= high + margin))
             if not np.any(outside):

@@ -99,9 +99,13 @@ class Draw:
 
     # ---- points ----
 
-    def points(self, dtype, *shapes, kinds=POINTS):
+    def points(self, dtype, *shapes):
         """Arrays of points [..., n, d], all of one kind, or each of its own magnitude."""
-        kind = self.one_of("data", kinds)
+        kind = self.one_of("data", POINTS)
+        # Denormal halves are a grid too.
+        grid = kind == "grid" or (kind == "denormal" and dtype in ("float16", "bfloat16"))
+        if grid and self.words.get("metric") == "cosine":
+            kind = self.words["data"] = "normal"  # its ties would be decided by rounding
         if kind in ("tiny", "huge"):
             low, high = (TINY if kind == "tiny" else HUGE)[dtype]
             scale = 10.0 ** self.rng.uniform(low, high)
@@ -231,12 +235,14 @@ class Draw:
             weights *= 10.0 ** rng.uniform(-4, 4, size=shape)
         return weights.astype(np.float64 if dtype == "float64" else np.float32)
 
-    def margin(self, typical):
+    def margin(self, typical, dtype):
         """A margin near the distances that there are; seldom 0, or far beyond them."""
         factor = self.one_of("margin", {0.3: 2, 1.0: 3, 1.7: 2, 0.0: 0.5, 1e3: 0.3})
         typical = float(typical) if np.isfinite(typical) and typical > 0 else 1.0
-        # A short number, but one that no distance is equal to but by design (0 and the grid).
-        return float(f"{factor * typical * (1 if self.words['data'] == 'grid' else 1.0137):.4g}")
+        # A short number that no distance is equal to but by design (0 and the grid).
+        margin = float(f"{factor * typical * (1 if self.words['data'] == 'grid' else 1.0137):.4g}")
+        computed = "float64" if dtype == "float64" else "float32"
+        return margin if margin > float(ml_dtypes.finfo(DTYPES[computed]).smallest_normal) else 0.0
 
     def parameter(self, name, values, dtype):
         """A scalar that float32 holds exactly."""

@@ -23,9 +23,9 @@ from tf_pairwise import reference
 # |x| |y| for a dot product or similarity, in the type of the computation.
 DISTANCE_NOISE = {"float32": 1e-5, "float64": 1e-13}
 PRODUCT_NOISE = {"float32": 1e-6, "float64": 1e-14}
-# Relative to a coordinate of a normalised point: for gradients alone, in which the parts along
+# Of a coordinate of a normalised point: for gradients alone, in which the parts along
 # the point cancel, and as its square for a cosine distance.
-UNIT_NOISE = {"float32": 1e-6, "float64": 4e-15}
+UNIT_NOISE = {"float32": 2e-6, "float64": 1e-14}
 
 
 @dataclass
@@ -54,11 +54,11 @@ def largest(dtype):
     return float(ml_dtypes.finfo(DTYPES[dtype]).max)
 
 
-def run(case, noise=None, unit=False):
-    """The answer of the reference.
+def run(case, noise=None, number=0):
+    """The answer of the reference; with the generator `noise`, of rounding errors of that number.
 
-    `noise` is a NumPy generator, for one draw of the rounding errors; with `unit` in normalised
-    points too.
+    Odd ones are in normalised points too, and every second pair of them keeps what is below the
+    type's least normal number.
     """
     arguments = {name: _exact(value) for name, value in case.for_reference().items()}
     points = [arguments[name] for name in case.differentiable]
@@ -67,7 +67,9 @@ def run(case, noise=None, unit=False):
         return case.call(getattr(reference, case.function), arguments, points)
 
     most = max((len(x) for x in points if np.ndim(x) > 1), default=0)
-    with _rounding(computed_in(case.dtype), noise, unit, most) as reach:
+    temperature = float(arguments.get("temperature", 1.0))
+    rounding = _Rounding(computed_in(case.dtype), noise, number, most, temperature)
+    with rounding.in_the_reference():
         if case.second is not None:
             answer = Answer(*second(function, points, case))
         elif points:
@@ -77,9 +79,9 @@ def run(case, noise=None, unit=False):
             values = function()
             values = values if isinstance(values, tuple | list) else [values]
             answer = Answer([np.asarray(v) for v in values], [])
-    answer.reach = max(reach, default=0.0)
+    answer.reach = rounding.reach
     if "temperature" in case.arguments:
-        answer.reach /= float(case.arguments["temperature"])
+        answer.reach /= temperature
     return answer
 
 
@@ -107,96 +109,87 @@ def _exact(value):
     return value
 
 
-@contextlib.contextmanager
-def _rounding(computed, noise, unit, points):
-    """The reference's formulas with noise; gives the list of how far their arguments reach.
+class _Rounding:
+    """The reference's formulas, with the rounding errors of a kernel."""
 
-    `points` are the most that there are in a sum.
-    """
-    reach = []
+    def __init__(self, computed, noise, number, points, temperature):
+        self.computed, self.noise = computed, noise
+        self.unit, self.keep = number % 2 == 1, number % 4 >= 2
+        self.points, self.temperature = points, temperature
+        self.reach = 0.0  # how far the arguments of the formulas reach
 
-    def draw(x):
-        return tf.constant(noise.uniform(-1.0, 1.0, size=x.shape))
+    @contextlib.contextmanager
+    def in_the_reference(self):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_replaced("_pairs", self.pairs))
+            stack.enter_context(_replaced("_similarities", self.similarities))
+            stack.enter_context(_replaced("_unit", self.normalised))
+            stack.enter_context(_replaced("_loss", self.ranking, "ranking"))
+            stack.enter_context(_replaced("_loss", self.triplet, "triplet"))
+            yield
 
-    def seen(x):
-        reach.append(float(np.nanmax(np.abs(x), initial=0.0)))
+    def pairs(self, function, x, y, metric):
+        distances = self._seen(function(x, y, metric))
+        if metric == "dot":
+            self._seen(_norms(x, y))
+        distances += tf.stop_gradient(self._flushed(distances) - distances)
+        if self.noise is None:
+            return distances
+        if metric == "dot":
+            return self._product(distances, _norms(x, y))
+        if metric == "cosine":
+            distances += UNIT_NOISE[self.computed] ** 2 * self._draw(distances)
+        return distances * (1.0 + DISTANCE_NOISE[self.computed] * self._draw(distances))
+
+    def similarities(self, function, x, y, normalize):
+        products = self._seen(function(x, y, normalize))
+        scale = 1.0 if normalize else self._seen(_norms(x[:, None, :], y[None, :, :]))
+        # An exponential has the rounding of a logit of 1 at least.
+        return products if self.noise is None else self._product(products, scale + self.temperature)
+
+    def normalised(self, function, x):
+        point = function(x)
+        if self.noise is None or not self.unit or not x.shape[-1]:
+            return point
+        size = UNIT_NOISE[self.computed]
+        # Of the point, and of what its gradient is projected from.
+        sums = size * max(1.0, self.points / 32.0)
+        along = sums * self._draw(x) * x / tf.stop_gradient(_zero_to_one(tf.norm(x, axis=-1)))
+        rounded = size * (tf.abs(point) + int(x.shape[-1]) ** -0.5) * self._draw(x)
+        return point + tf.stop_gradient(rounded - along) + along
+
+    def ranking(self, function, x, loss, margin):
+        self._seen(x)
+        if self.noise is not None:
+            x *= 1.0 + PRODUCT_NOISE[self.computed] * self._draw(x)
+        return self._flushed(function(x, loss, margin))
+
+    def triplet(self, function, *arguments):
+        return self._flushed(function(*arguments))
+
+    def _draw(self, x):
+        return tf.constant(self.noise.uniform(-1.0, 1.0, size=x.shape))
+
+    def _seen(self, x):
+        self.reach = max(self.reach, float(np.nanmax(np.abs(x), initial=0.0)))
         return x
 
-    def flushed(x):
+    def _flushed(self, x):
         """What the type of the computation does not hold is 0: a distance, a loss to count.
 
         Near the least normal number it may be one or the other; and it is not, where a kernel
         makes it in double, as it does the losses of single triplets.
         """
-        least = smallest(computed)
-        if noise is not None:
-            least *= noise.choice([0.0, 10.0 ** noise.uniform(-1.0, 1.0)])
+        least = smallest(self.computed)
+        if self.noise is not None:
+            least *= 0.0 if self.keep else 10.0 ** self.noise.uniform(-1.0, 1.0)
         return tf.where(tf.abs(x) < least, tf.zeros_like(x), x)
 
-    def pairs(function):
-        def call(x, y, metric):
-            distances = seen(function(x, y, metric))
-            if metric == "dot":
-                seen(_norms(x, y))
-            distances += tf.stop_gradient(flushed(distances) - distances)
-            if noise is None:
-                return distances
-            if metric == "cosine":
-                distances += UNIT_NOISE[computed] ** 2 * draw(distances)
-            if metric == "dot":
-                return _product(distances, PRODUCT_NOISE[computed], _norms(x, y), draw)
-            return distances * (1.0 + DISTANCE_NOISE[computed] * draw(distances))
-
-        return call
-
-    def similarities(function):
-        def call(x, y, normalize):
-            products = function(x, y, normalize)
-            scale = 1.0 if normalize else seen(_norms(x[:, None, :], y[None, :, :]))
-            if noise is None:
-                return products
-            return _product(products, PRODUCT_NOISE[computed], scale, draw)
-
-        return call
-
-    def normalised(function):
-        def call(x):
-            point = function(x)
-            if noise is None or not unit:
-                return point
-            size = UNIT_NOISE[computed]
-            # Of the point, and of what its gradient is projected from.
-            sums = size * max(1.0, points / 32.0)
-            along = sums * draw(x) * x / tf.stop_gradient(_zero_to_one(tf.norm(x, axis=-1)))
-            return point * (1.0 + size * draw(x)) + along - tf.stop_gradient(along)
-
-        return call
-
-    def ranking(function):
-        def call(x, loss, margin):
-            x = seen(x)
-            if noise is not None:
-                x *= 1.0 + PRODUCT_NOISE[computed] * draw(x)
-            return flushed(function(x, loss, margin))
-
-        return call
-
-    def triplet(function):
-        return lambda *arguments: flushed(function(*arguments))
-
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_replaced("pairs", pairs))
-        stack.enter_context(_replaced("_similarities", similarities))
-        stack.enter_context(_replaced("_unit", normalised))
-        stack.enter_context(_replaced("_loss", ranking, "ranking"))
-        stack.enter_context(_replaced("_loss", triplet, "triplet"))
-        yield reach
-
-
-def _product(products, size, scale, draw):
-    """Dot products with noise, and with noise in the gradients of each."""
-    own = size * draw(products) * products
-    return products + size * scale * draw(products) + own - tf.stop_gradient(own)
+    def _product(self, products, scale):
+        """Dot products with noise, and with noise in the gradient of each."""
+        size = PRODUCT_NOISE[self.computed]
+        own = size * self._draw(products) * products
+        return products + size * scale * self._draw(products) + own - tf.stop_gradient(own)
 
 
 def _zero_to_one(norms):
@@ -222,7 +215,7 @@ def _replaced(name, wrap, of_module=""):
     modules = _modules(name, of_module)
     before = [getattr(module, name) for module in modules]
     for module, function in zip(modules, before, strict=True):
-        setattr(module, name, wrap(function))
+        setattr(module, name, functools.partial(wrap, function))
     try:
         yield
     finally:

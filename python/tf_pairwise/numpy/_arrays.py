@@ -21,7 +21,7 @@ def labels(name, value):
     value = np.asarray(value)
     if value.dtype.kind not in "iu":
         raise TypeError(f"{name}: got {value.dtype.name}, expected an integer type")
-    return np.ascontiguousarray(value, np.int64)
+    return np.asarray(value, np.int64, order="C")
 
 
 def dissimilarity(value, similar_label, points_of):
