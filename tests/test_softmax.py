@@ -710,3 +710,25 @@ def test_finite_differences_of_softmax_with_options(kind, case):
         options["sample_weight"] = None
     for reduction in REDUCTIONS:
         checks.assert_gradients(kind(tpw, labels, True, reduction=reduction, **options), args)
+
+
+# ---- few weights that are not zero, and points that are not of unit length ----
+
+
+@kinds
+@pytest.mark.parametrize("n, d", [(64, 7), (256, 32), (300, 130)])
+@pytest.mark.parametrize("which", ["one_pair", "masked"])
+def test_few_rows_with_a_weight(kind, n, d, which):
+    """Blocks of weights that are mostly zero are taken pair by pair."""
+    args, labels = softmax_inputs(kind, n, d, classes=9, dtype=np.float64)
+    of = {}
+    if which == "masked":
+        of["sample_weight"] = np.where(np.arange(n) % 37 == 5, 1.5, 0.0)
+    else:  # of labels: all rows are a query's
+        labels = np.arange(n)
+        labels[n // 3] = labels[n // 2]
+    for scale in (0.1, 1.0, 20.0):
+        scaled = [scale * x if np.ndim(x) == 2 else x for x in args]
+        assert_same_softmax(kind, scaled, labels, True, ("tape", "traced"), of=of)
+        narrow = [x.astype(np.float32) for x in scaled]
+        assert_same_softmax(kind, narrow, labels, True, of=of)

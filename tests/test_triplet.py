@@ -802,7 +802,8 @@ def test_soft_margin_far_out(metric, mining, scale):
     )
     assert np.isfinite(made) and np.isfinite(gradient).all()
     expected = batch.call(reference.batch_triplet_loss, batch.cast("float64"), **options)
-    checks.assert_close(made, expected, 2e-5)
+    # A difference of rounded distances, and with it an exponential's relative error.
+    checks.assert_close(made, expected, max(2e-5, 1e-7 * scale))
 
 
 @metrics

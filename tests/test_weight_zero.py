@@ -11,6 +11,8 @@ import tensorflow as tf
 
 import tf_pairwise as tpw
 from tests import calls, checks
+from tf_pairwise import numpy as tpn
+from tf_pairwise import reference
 
 BAD = ("nan", "inf", "-inf", "largest")  # which overflows where it is left out too late
 
@@ -79,6 +81,18 @@ def test_what_is_in_it_has_no_effect(call, reduction, bad):
         expected = calls.run_numpy(call, arrays.values(), **changed)
         made = calls.run_numpy(call, spoilt(arrays, zero, bad, call.own), **changed)
         assert_no_effect(call, made, expected, zero, dtype)
+
+
+@own_rows
+def test_it_has_none_in_the_reference(call, reduction):
+    changed, zero = weights_of(call)
+    changed["reduction"] = reduction
+    arrays = named(call, "float64")
+    expected = calls.run(reference, call, [*map(tf.constant, arrays.values())], **changed)
+    for bad in ("nan", "inf"):
+        points = spoilt(arrays, zero, bad, call.own)
+        made = calls.run(reference, call, [*map(tf.constant, points)], **changed)
+        assert_no_effect(call, made, expected, zero, "float64")
 
 
 @own_rows
@@ -183,3 +197,19 @@ def test_of_the_most_relevant_item_of_a_list(reduction, loss):
             for a, b in zip(made, expected, strict=True):
                 checks.assert_close(a, b, 1e-6, bad)
             assert not np.any(made[1][:, 3])
+
+
+@pytest.mark.parametrize("loss", ("logistic", "hinge", "soft_zero_one"))
+@pytest.mark.parametrize("reduction", calls.REDUCTIONS["list_ranking_loss"])
+def test_of_an_item_that_is_in_no_pair_of_any_weight(reduction, loss):
+    """The least relevant items have a weight, and are preferred to none."""
+    relevance = np.array([[2.0, 1.0, 0.0, 0.0], [0.0, 3.0, 1.0, 0.0]], np.float32)
+    scores = np.array([[0.5, np.nan, np.nan, 1.0], [np.inf, 1.0, np.nan, 2.0]], np.float32)
+    options = dict(loss=loss, item_weight=1.0 * (relevance == 0.0), reduction=reduction)
+    for api in (tpw, reference):
+        value, (gradient,) = checks.value_and_gradients(
+            lambda s, api=api: api.list_ranking_loss(s, relevance, **options), [scores]
+        )
+        assert not np.any(value) and not np.any(gradient)
+    made = tpn.list_ranking_loss(scores, relevance, with_gradient=True, **options)
+    assert not any(map(np.any, made))

@@ -20,14 +20,6 @@ Status CheckMargin(const char* name, double margin, double least) {
                          least == 0 ? ", 0 or more" : "");
 }
 
-Status CheckRows(const char* name, int64_t n, int64_t d) {
-  constexpr int64_t kMost = int64_t{1} << 31;
-  if (n >= 0 && n < kMost && d >= 0) return Ok();
-  return InvalidArgument(
-      "%s: got shape [%lld, %lld], expected 0 to 2^31 - 1 rows", name,
-      static_cast<long long>(n), static_cast<long long>(d));
-}
-
 }  // namespace
 
 Status Check(const ContrastiveLoss& problem) {

@@ -22,6 +22,15 @@ inline Status CheckMetric(Metric metric) {
                          static_cast<int>(metric));
 }
 
+// Points [n, d], whose numbers are int32.
+inline Status CheckRows(const char* name, int64_t n, int64_t d) {
+  constexpr int64_t kMost = int64_t{1} << 31;
+  if (n >= 0 && n < kMost && d >= 0) return Ok();
+  return InvalidArgument(
+      "%s: got shape [%lld, %lld], expected 0 to 2^31 - 1 rows", name,
+      static_cast<long long>(n), static_cast<long long>(d));
+}
+
 // The references of a batch of n anchors: themselves, or m others, of which
 // anchor i is number i + self_offset (negative: none is).
 inline Status CheckReferences(bool self, int64_t self_offset, int64_t n,

@@ -67,10 +67,17 @@ void LayOutForward(const PairwiseDistance& problem, Scratch& scratch,
   walk->LayOut(scratch, PairsOf(problem), options, workers);
 }
 
-// Writes a tile's transposed, a few rows of the output at a time.
+// Writes a tile's transposed; halves a few rows of the output at a time.
 template <typename T>
 void StoreMirrored(const PairwiseDistance& problem, const Block& block,
                    const TileView<T>& tile, char* distances, bool past_caches) {
+  const int64_t m = problem.m, size = SizeOf(problem.dtype);
+  char* out = At(distances, (block.column * m + block.row) * size);
+  if (size == static_cast<int64_t>(sizeof(T))) {
+    Kernels(T()).transpose(block.rows, block.columns, tile.data, tile.stride,
+                           reinterpret_cast<T*>(out), m);
+    return;
+  }
   constexpr int64_t kLines = 16, kStride = 192 + 16;
   alignas(64) T lines[kLines * kStride];
   for (int64_t c = 0; c < block.columns; c += kLines) {
@@ -78,9 +85,7 @@ void StoreMirrored(const PairwiseDistance& problem, const Block& block,
     Kernels(T()).transpose(block.rows, count, tile.data + c, tile.stride, lines,
                            kStride);
     StoreRows<T>(problem.dtype, count, block.rows, lines, kStride,
-                 At(distances, ((block.column + c) * problem.m + block.row) *
-                                   SizeOf(problem.dtype)),
-                 problem.m, past_caches);
+                 At(out, c * m * size), m, past_caches);
   }
 }
 

@@ -11,16 +11,11 @@
 
 TF_PAIRWISE_FORMULAS_BEGIN
 
-struct Chebyshev {
-  static constexpr Preparation kPreparation = Preparation::kNone;
-  static constexpr bool kZeroToItself = true;
-  static constexpr bool kCancels = false;
-  using Slope = UnitSlope;
+struct Chebyshev : OfAbsolutes {
   // At the first of the largest coordinates, so that it is one slope of the
   // maximum's many, and always the same.
   static constexpr GradientForm kForm = GradientForm::kLargest;
 
-  static TF_PAIRWISE_FORMULA double Term(double) { return 0; }
   template <class V>
   static TF_PAIRWISE_FORMULA V Step(V x, V y, V sum) {
     return Max(sum, Abs(x - y));
@@ -28,22 +23,6 @@ struct Chebyshev {
   template <class V>
   static TF_PAIRWISE_FORMULA V Join(V sum, V part) {
     return Max(sum, part);
-  }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V Raw(V sum, V terms) {
-    return sum + terms;
-  }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V Distance(V raw) {
-    return raw;
-  }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V RawOf(V distance) {
-    return distance;
-  }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V Part(V w, V x, V y) {
-    return SignedWeight(w, x, y);
   }
 
   template <class Points>
@@ -68,12 +47,6 @@ struct Chebyshev {
     }
     return form;
   }
-  // The slope is constant where there is one.
-  template <class V>
-  struct SecondPart {
-    TF_PAIRWISE_FORMULA SecondPart(V, const SecondForm&) {}
-    TF_PAIRWISE_FORMULA V operator()(V x, V, V, V) const { return Zero(x); }
-  };
 };
 
 TF_PAIRWISE_FORMULAS_END

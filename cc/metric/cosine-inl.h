@@ -11,40 +11,14 @@
 
 TF_PAIRWISE_FORMULAS_BEGIN
 
-// On normalised points p and q: 1/2 + 1/2 - p.q.
-struct Cosine {
+// On normalised points p and q: 1/2 + 1/2 - p.q. The sums of the gradient are
+// over those; FinishGradient projects them.
+struct Cosine : MinusProduct {
   static constexpr Preparation kPreparation = Preparation::kNormalised;
   static constexpr bool kZeroToItself = true;
   static constexpr bool kCancels = true;
-  using Slope = UnitSlope;
-  // The sums are over the normalised points; FinishGradient projects them.
-  static constexpr GradientForm kForm = GradientForm::kProduct;
 
   static TF_PAIRWISE_FORMULA double Term(double) { return 0.5; }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V Step(V x, V y, V sum) {
-    return MulAdd(x, y, sum);
-  }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V Join(V sum, V part) {
-    return sum + part;
-  }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V Raw(V sum, V terms) {
-    return terms - sum;
-  }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V Distance(V raw) {
-    return raw;
-  }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V RawOf(V distance) {
-    return distance;
-  }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V Part(V w, V, V y) {
-    return NegMulAdd(w, y, Zero(w));
-  }
 
   // 1 / |x|, 0 for zero, of the sum of squares that came of x.
   template <class Side>
@@ -128,8 +102,8 @@ struct Cosine {
     form.with_g = a * (c * u_x - u_y) + b * (c * w_y - w_x);
     form.of_x = g * a * (a * (u_y - 3 * c * u_x) + b * (w_x - c * w_y));
     form.of_y = g * a * (a * u_x + b * w_y);
-    form.of_u = g * a * a * c;
-    form.of_w = -g * a * b;
+    form.of_u = g * a * c;
+    form.of_w = -g * a;
     form.inverse_x = a;
     form.inverse_y = b;
     return form;
@@ -146,7 +120,7 @@ struct Cosine {
           inverse_y(Like(like, form.inverse_y)) {}
     TF_PAIRWISE_FORMULA V operator()(V x, V y, V u, V w) const {
       const V points = MulAdd(of_x, x * inverse_x, of_y * (y * inverse_y));
-      return MulAdd(of_w, w, MulAdd(of_u, u, points));
+      return MulAdd(of_w, w * inverse_y, MulAdd(of_u, u * inverse_x, points));
     }
   };
 };

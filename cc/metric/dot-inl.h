@@ -11,38 +11,12 @@
 
 TF_PAIRWISE_FORMULAS_BEGIN
 
-struct Dot {
+struct Dot : MinusProduct {
   static constexpr Preparation kPreparation = Preparation::kNone;
   static constexpr bool kZeroToItself = false;
   static constexpr bool kCancels = false;
-  using Slope = UnitSlope;
-  static constexpr GradientForm kForm = GradientForm::kProduct;
 
   static TF_PAIRWISE_FORMULA double Term(double) { return 0; }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V Step(V x, V y, V sum) {
-    return MulAdd(x, y, sum);
-  }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V Join(V sum, V part) {
-    return sum + part;
-  }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V Raw(V sum, V terms) {
-    return terms - sum;
-  }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V Distance(V raw) {
-    return raw;
-  }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V RawOf(V distance) {
-    return distance;
-  }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V Part(V w, V, V y) {
-    return NegMulAdd(w, y, Zero(w));
-  }
 
   template <class Points>
   static TF_PAIRWISE_FORMULA DirectPair Direct(const Points& points, bool) {

@@ -129,6 +129,68 @@ TF_PAIRWISE_FORMULA V SignedWeight(V w, V x, V y) {
   return Select(r == zero, zero, FlipSign(w, r));
 }
 
+// What metrics have in common. A distance that is what its sum makes:
+struct RawIsDistance {
+  template <class V>
+  static TF_PAIRWISE_FORMULA V Distance(V raw) {
+    return raw;
+  }
+  template <class V>
+  static TF_PAIRWISE_FORMULA V RawOf(V distance) {
+    return distance;
+  }
+};
+
+// Sums of products x_k y_k.
+struct SumOfProducts {
+  template <class V>
+  static TF_PAIRWISE_FORMULA V Step(V x, V y, V sum) {
+    return MulAdd(x, y, sum);
+  }
+  template <class V>
+  static TF_PAIRWISE_FORMULA V Join(V sum, V part) {
+    return sum + part;
+  }
+};
+
+// The terms less the product of two points, with a product for its gradient.
+struct MinusProduct : SumOfProducts, RawIsDistance {
+  using Slope = UnitSlope;
+  static constexpr GradientForm kForm = GradientForm::kProduct;
+
+  template <class V>
+  static TF_PAIRWISE_FORMULA V Raw(V sum, V terms) {
+    return terms - sum;
+  }
+  template <class V>
+  static TF_PAIRWISE_FORMULA V Part(V w, V, V y) {
+    return NegMulAdd(w, y, Zero(w));
+  }
+};
+
+// Made of |x_k - y_k|. The slope, a sign, is constant where there is one.
+struct OfAbsolutes : RawIsDistance {
+  static constexpr Preparation kPreparation = Preparation::kNone;
+  static constexpr bool kZeroToItself = true;
+  static constexpr bool kCancels = false;
+  using Slope = UnitSlope;
+
+  static TF_PAIRWISE_FORMULA double Term(double) { return 0; }
+  template <class V>
+  static TF_PAIRWISE_FORMULA V Raw(V sum, V terms) {
+    return sum + terms;
+  }
+  template <class V>
+  static TF_PAIRWISE_FORMULA V Part(V w, V x, V y) {
+    return SignedWeight(w, x, y);
+  }
+  template <class V>
+  struct SecondPart {
+    TF_PAIRWISE_FORMULA SecondPart(V, const SecondForm&) {}
+    TF_PAIRWISE_FORMULA V operator()(V x, V, V, V) const { return Zero(x); }
+  };
+};
+
 TF_PAIRWISE_FORMULAS_END
 
 #endif  // TF_PAIRWISE_METRIC_FORM_INL_H_

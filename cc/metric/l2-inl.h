@@ -13,21 +13,13 @@ TF_PAIRWISE_FORMULAS_BEGIN
 
 // What the two have in common: |x - y|^2 = |x|^2 + |y|^2 - 2 x.y, of points
 // less a common one.
-struct L2 {
+struct L2 : SumOfProducts {
   static constexpr Preparation kPreparation = Preparation::kCentred;
   static constexpr bool kZeroToItself = true;
   static constexpr bool kCancels = true;
   static constexpr GradientForm kForm = GradientForm::kDifference;
 
   static TF_PAIRWISE_FORMULA double Term(double squares) { return squares; }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V Step(V x, V y, V sum) {
-    return MulAdd(x, y, sum);
-  }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V Join(V sum, V part) {
-    return sum + part;
-  }
   template <class V>
   static TF_PAIRWISE_FORMULA V Raw(V sum, V terms) {
     return NegMulAdd(Like(sum, 2), sum, terms);
@@ -128,17 +120,9 @@ struct Euclidean : L2 {
   }
 };
 
-struct SquaredEuclidean : L2 {
+struct SquaredEuclidean : L2, RawIsDistance {
   using Slope = SquareSlope;
 
-  template <class V>
-  static TF_PAIRWISE_FORMULA V Distance(V raw) {
-    return raw;
-  }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V RawOf(V distance) {
-    return distance;
-  }
   template <class Points>
   static TF_PAIRWISE_FORMULA DirectPair Direct(const Points& points, bool) {
     DirectPair pair;

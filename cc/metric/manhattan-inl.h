@@ -11,14 +11,9 @@
 
 TF_PAIRWISE_FORMULAS_BEGIN
 
-struct Manhattan {
-  static constexpr Preparation kPreparation = Preparation::kNone;
-  static constexpr bool kZeroToItself = true;
-  static constexpr bool kCancels = false;
-  using Slope = UnitSlope;
+struct Manhattan : OfAbsolutes {
   static constexpr GradientForm kForm = GradientForm::kCoordinates;
 
-  static TF_PAIRWISE_FORMULA double Term(double) { return 0; }
   template <class V>
   static TF_PAIRWISE_FORMULA V Step(V x, V y, V sum) {
     return sum + Abs(x - y);
@@ -26,22 +21,6 @@ struct Manhattan {
   template <class V>
   static TF_PAIRWISE_FORMULA V Join(V sum, V part) {
     return sum + part;
-  }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V Raw(V sum, V terms) {
-    return sum + terms;
-  }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V Distance(V raw) {
-    return raw;
-  }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V RawOf(V distance) {
-    return distance;
-  }
-  template <class V>
-  static TF_PAIRWISE_FORMULA V Part(V w, V x, V y) {
-    return SignedWeight(w, x, y);
   }
 
   template <class Points>
@@ -70,12 +49,6 @@ struct Manhattan {
     form.with_g = quad.SignedDifferences();
     return form;
   }
-  // The slope is constant where there is one.
-  template <class V>
-  struct SecondPart {
-    TF_PAIRWISE_FORMULA SecondPart(V, const SecondForm&) {}
-    TF_PAIRWISE_FORMULA V operator()(V x, V, V, V) const { return Zero(x); }
-  };
 };
 
 TF_PAIRWISE_FORMULAS_END

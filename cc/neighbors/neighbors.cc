@@ -17,14 +17,8 @@ Status Check(const NearestNeighbors& problem) {
     return InvalidArgument("k: got %lld, expected 1 to 2^31 - 1",
                            static_cast<long long>(problem.k));
   }
-  if (problem.n < 0 || problem.m < 0 || problem.d < 0 || problem.n >= kMost ||
-      problem.m >= kMost) {
-    return InvalidArgument(
-        "queries: got %lld queries, %lld keys and %lld columns, expected 0 to "
-        "2^31 - 1 rows",
-        static_cast<long long>(problem.n), static_cast<long long>(problem.m),
-        static_cast<long long>(problem.d));
-  }
+  TF_PAIRWISE_RETURN_IF_ERROR(CheckRows("queries", problem.n, problem.d));
+  TF_PAIRWISE_RETURN_IF_ERROR(CheckRows("keys", problem.m, problem.d));
   if (problem.self && problem.n != problem.m) {
     return InvalidArgument(
         "keys: got %lld rows, expected the %lld of queries, which are their "

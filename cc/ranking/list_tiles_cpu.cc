@@ -76,7 +76,7 @@ struct TileRow {
       }
       const V lambda = Lambda::Of(gain, hn::LoadU(tag, items.gains + k),
                                   discount, discounts);
-      loss = hn::Mul(lambda, loss);
+      loss = Weighted(lambda, loss);
       slope = hn::Mul(lambda, slope);
     }
     if constexpr (!kWhole) {

@@ -129,12 +129,19 @@ void AddTiles(const ListRankingLoss& problem, bool with_gradient,
   }
 }
 
-// A list with a score that is not finite.
+// A list with a score that is not finite. There is no order then, and so no
+// loss, but where no pair has a weight.
 template <typename T>
 LossSums AllNan(const ListRankingLoss& problem, const ListLayout<T>& list,
                 const ListOutput<T>& output) {
   const T nan = static_cast<T>(std::nan(""));
   LossSums sums;
+  for (int64_t p = 0; p < list.items.count; ++p) {
+    sums.counted += static_cast<double>(list.items.weights[p]) *
+                    PairsOfItem(problem, list.items, p);
+  }
+  sums.nonzero = sums.counted;
+  if (sums.counted == 0) return sums;
   sums.sum = std::nan("");
   for (int64_t p = 0; p < list.items.count; ++p) {
     const int32_t k = list.keys[p].offset;
@@ -144,9 +151,7 @@ LossSums AllNan(const ListRankingLoss& problem, const ListLayout<T>& list,
       output.losses[k] = nan;
     }
     if (output.gradient != nullptr) output.gradient[k] = nan;
-    sums.counted += weight * pairs;
   }
-  sums.nonzero = sums.counted;
   return sums;
 }
 

@@ -7,14 +7,6 @@
 namespace tf_pairwise {
 namespace {
 
-Status CheckRows(const char* name, int64_t n, int64_t d) {
-  constexpr int64_t kMost = int64_t{1} << 31;
-  if (n >= 0 && n < kMost && d >= 0) return Ok();
-  return InvalidArgument(
-      "%s: got shape [%lld, %lld], expected 0 to 2^31 - 1 rows", name,
-      static_cast<long long>(n), static_cast<long long>(d));
-}
-
 // Of the kinds whose positives the order of the keys says.
 Status CheckPositives(const SoftmaxLoss& problem) {
   if (problem.symmetric ? problem.m != problem.n : problem.m < problem.n) {

@@ -55,15 +55,9 @@ Status Check(const BatchTripletLoss& problem) {
         "margin: got none, the soft margin, expected a number: mining "
         "\"semi_hard_all\" and \"hard_all\" are defined by the margin");
   }
-  constexpr int64_t kMost = int64_t{1} << 31;
-  if (problem.n < 0 || problem.m < 0 || problem.d < 0 || problem.n >= kMost ||
-      problem.m >= kMost) {
-    return InvalidArgument(
-        "embeddings: got %lld anchors, %lld references and %lld columns, "
-        "expected 0 to 2^31 - 1 rows",
-        static_cast<long long>(problem.n), static_cast<long long>(problem.m),
-        static_cast<long long>(problem.d));
-  }
+  TF_PAIRWISE_RETURN_IF_ERROR(CheckRows("embeddings", problem.n, problem.d));
+  TF_PAIRWISE_RETURN_IF_ERROR(
+      CheckRows("ref_embeddings", problem.m, problem.d));
   return CheckReferences(problem.self, problem.self_offset, problem.n,
                          problem.m);
 }

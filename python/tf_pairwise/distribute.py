@@ -44,6 +44,8 @@ gradient sums N D numbers (in float32 for halves) over the replicas. `info_nce_l
 `symmetric` has 2 D in place of D.
 """
 
+import functools
+
 import tensorflow as tf
 
 from tf_pairwise import _tensors, contrastive, softmax, triplet
@@ -87,17 +89,15 @@ def batch_triplet_loss(
       ...     shares = strategy.run(tpw.distribute.batch_triplet_loss, (x, labels))
       ...     return strategy.reduce("SUM", shares, axis=None)  # the loss of the whole batch
     """
-    context = _replica_context()
-    options = {"mining": mining, "metric": metric, "reduction": reduction}
-    if context is None:
-        return triplet.batch_triplet_loss(
-            embeddings, labels, margin, sample_weight=sample_weight, **options
-        )
-    anchors, references = _gather_batch(context, embeddings, labels)
-    outputs = triplet._batch_triplet_outputs(
-        *anchors, margin, **references, sample_weight=sample_weight, **options
+    return _labelled_share(
+        triplet._batch_triplet_outputs,
+        *(embeddings, labels),
+        margin=margin,
+        mining=mining,
+        metric=metric,
+        sample_weight=sample_weight,
+        reduction=reduction,
     )
-    return _share(context, outputs, reduction)
 
 
 def batch_contrastive_loss(
@@ -142,48 +142,30 @@ def batch_contrastive_loss(
       ...     shares = strategy.run(tpw.distribute.batch_contrastive_loss, (x, labels))
       ...     return strategy.reduce("SUM", shares, axis=None)  # the loss of the whole batch
     """
-    context = _replica_context()
-    if context is None:
-        return contrastive.batch_contrastive_loss(
-            embeddings,
-            labels,
-            margin,
-            metric=metric,
-            positive_margin=positive_margin,
-            squared=squared,
-            sample_weight=sample_weight,
-            reduction=reduction,
-        )
-    balanced = reduction == "balanced_mean"
+    balanced = reduction == "balanced_mean" and _replica_context() is not None
     if balanced and metric in ("cosine", "dot"):
         raise ValueError(
             f"reduction: got 'balanced_mean' with metric {metric!r} on several replicas, expected "
-            "another reduction, or one of the metrics euclidean, squared_euclidean, manhattan"
+            "another reduction, or a metric that is never negative"
         )
-    anchors, references = _gather_batch(context, embeddings, labels)
+    batch = _gather_batch(embeddings, labels)
+    options = {"metric": metric, "squared": squared, "sample_weight": sample_weight}
 
     def share(margin, positive_margin, reduction):
         outputs = contrastive._batch_contrastive_outputs(
-            *anchors,
-            margin,
-            metric=metric,
+            margin=margin,
             positive_margin=positive_margin,
-            squared=squared,
-            **references,
-            sample_weight=sample_weight,
             reduction=reduction,
+            **batch,
+            **options,
         )
-        return _share(context, outputs, reduction)
+        return _share(outputs, reduction)
 
-    if balanced:
-        # The pairs of one kind are all within their margin, and not counted.
-        similar = share(0.0, positive_margin, "mean_nonzero")
-        return similar + share(margin, _BEYOND_ALL, "mean_nonzero")
-    return share(margin, positive_margin, reduction)
-
-
-# A positive margin that no distance reaches, in float32 too.
-_BEYOND_ALL = 3e38
+    if not balanced:
+        return share(margin, positive_margin, reduction)
+    # The pairs of one kind are all within their margin, and not counted.
+    similar = share(0.0, positive_margin, "mean_nonzero")
+    return similar + share(margin, _BEYOND_ALL, "mean_nonzero")
 
 
 def info_nce_loss(
@@ -224,25 +206,15 @@ def info_nce_loss(
       ...     shares = strategy.run(tpw.distribute.info_nce_loss, (queries, keys))
       ...     return strategy.reduce("SUM", shares, axis=None)  # the loss of the whole batch
     """
-    context = _replica_context()
-    options = {"normalize": normalize, "sample_weight": sample_weight, "reduction": reduction}
-    if context is None:
-        return softmax.info_nce_loss(queries, keys, temperature, symmetric=symmetric, **options)
-    queries, keys = _queries_and_keys(queries, keys)
-    parameters = {"temperature": temperature}
-    first = _first_row(context, keys)
-
-    def outputs(rows, columns):
-        return softmax._queries_outputs(
-            "info_nce", rows, columns, parameters, positive_offset=first, **options
-        )
-
-    if not symmetric:
-        return _share(context, outputs(queries, _gather_points(context, keys, first)), reduction)
-    both = _gather_points(context, tf.concat([queries, keys], axis=1), first)
-    all_queries, all_keys = tf.split(both, 2, axis=1)
-    forth, back = outputs(queries, all_keys), outputs(keys, all_queries)
-    return _share(context, [0.5 * (forth[0] + back[0]), forth[-1]], reduction)
+    return _queries_share(
+        "info_nce",
+        *(queries, keys),
+        {"temperature": temperature},
+        symmetric=symmetric,
+        normalize=normalize,
+        sample_weight=sample_weight,
+        reduction=reduction,
+    )
 
 
 def supervised_contrastive_loss(
@@ -276,12 +248,13 @@ def supervised_contrastive_loss(
       ...     shares = strategy.run(tpw.distribute.supervised_contrastive_loss, (x, labels))
       ...     return strategy.reduce("SUM", shares, axis=None)  # the loss of the whole batch
     """
-    options = {"normalize": normalize, "sample_weight": sample_weight, "reduction": reduction}
-    return _labelled(
-        "supervised",
-        softmax.supervised_contrastive_loss,
-        *(embeddings, labels, temperature),
-        **options,
+    return _labelled_share(
+        functools.partial(softmax._labelled_outputs, "supervised"),
+        *(embeddings, labels),
+        parameters={"temperature": temperature},
+        normalize=normalize,
+        sample_weight=sample_weight,
+        reduction=reduction,
     )
 
 
@@ -316,8 +289,14 @@ def nt_xent_loss(
       ...     shares = strategy.run(tpw.distribute.nt_xent_loss, (x, labels))
       ...     return strategy.reduce("SUM", shares, axis=None)  # the loss of the whole batch
     """
-    options = {"normalize": normalize, "sample_weight": sample_weight, "reduction": reduction}
-    return _labelled("nt_xent", softmax.nt_xent_loss, *(embeddings, labels, temperature), **options)
+    return _labelled_share(
+        functools.partial(softmax._labelled_outputs, "nt_xent"),
+        *(embeddings, labels),
+        parameters={"temperature": temperature},
+        normalize=normalize,
+        sample_weight=sample_weight,
+        reduction=reduction,
+    )
 
 
 def sigmoid_contrastive_loss(
@@ -350,29 +329,63 @@ def sigmoid_contrastive_loss(
       ...     shares = strategy.run(loss, (queries, keys, 10.0, -10.0))
       ...     return strategy.reduce("SUM", shares, axis=None)  # the loss of the whole batch
     """
-    context = _replica_context()
-    options = {"normalize": normalize, "sample_weight": sample_weight, "reduction": reduction}
-    if context is None:
-        return softmax.sigmoid_contrastive_loss(queries, keys, scale, bias, **options)
-    queries, keys = _queries_and_keys(queries, keys)
-    first = _first_row(context, keys)
-    parameters = {"scale": scale, "bias": bias}
-    all_keys = _gather_points(context, keys, first)
-    outputs = softmax._queries_outputs(
-        "sigmoid", queries, all_keys, parameters, positive_offset=first, **options
+    return _queries_share(
+        "sigmoid",
+        *(queries, keys),
+        {"scale": scale, "bias": bias},
+        normalize=normalize,
+        sample_weight=sample_weight,
+        reduction=reduction,
     )
-    return _share(context, outputs, reduction)
 
 
-def _labelled(kind, plain, embeddings, labels, temperature, **options):
-    """A soft-max loss of a labelled batch; `plain` where there is one replica."""
+# A positive margin that no distance reaches, in float32 too.
+_BEYOND_ALL = 3e38
+
+
+# ---- a share ----
+
+
+def _labelled_share(outputs, embeddings, labels, *, reduction, **options):
+    """This replica's share of a loss of a labelled batch, of which `outputs` runs the op."""
+    batch = _gather_batch(embeddings, labels)
+    return _share(outputs(**batch, reduction=reduction, **options), reduction)
+
+
+def _queries_share(kind, queries, keys, parameters, *, reduction, symmetric=False, **options):
+    """The same of a soft-max loss of queries and keys."""
+    options["reduction"] = reduction
+
+    def outputs(queries, keys, **more):
+        return softmax._queries_outputs(kind, queries, keys, parameters, **options, **more)
+
     context = _replica_context()
     if context is None:
-        return plain(embeddings, labels, temperature, **options)
-    anchors, references = _gather_batch(context, embeddings, labels)
-    parameters = {"temperature": temperature}
-    outputs = softmax._labelled_outputs(kind, *anchors, parameters, **references, **options)
-    return _share(context, outputs, options["reduction"])
+        return outputs(queries, keys, symmetric=symmetric)[0]
+    queries, keys = _own_keys(queries, keys)
+    first = _first_row(context, keys)
+    if not symmetric:
+        all_keys = _gather_points(context, keys, first)
+        return _share(outputs(queries, all_keys, positive_offset=first), reduction)
+    both = _gather_points(context, tf.concat([queries, keys], axis=1), first)
+    all_queries, all_keys = tf.split(both, 2, axis=1)
+    forth = outputs(queries, all_keys, positive_offset=first)
+    back = outputs(keys, all_queries, positive_offset=first)
+    return _share([0.5 * (forth[0] + back[0]), forth[-1]], reduction)
+
+
+def _share(outputs, reduction):
+    """What the local anchors contribute to the reduction over all replicas.
+
+    `outputs` are those of a loss's op: the loss first, and last, for a mean, what it divided by;
+    the global mean divides by the sum of that over all replicas.
+    """
+    context = _replica_context()
+    loss, counted = outputs[0], tf.stop_gradient(outputs[-1])
+    if context is None or reduction in ("none", "sum"):
+        return loss
+    total = context.all_reduce("SUM", counted)
+    return loss * tf.cast(tf.math.divide_no_nan(counted, total), loss.dtype)
 
 
 # ---- what the replicas tell each other ----
@@ -391,8 +404,11 @@ def _replica_context():
     return context
 
 
-def _gather_batch(context, embeddings, labels):
-    """The local rows and labels, and those of all replicas as arguments of a batch loss."""
+def _gather_batch(embeddings, labels):
+    """The arguments of a batch loss: the local rows, and those of all replicas as references."""
+    context = _replica_context()
+    if context is None:
+        return {"embeddings": embeddings, "labels": labels}
     embeddings = _tensors.points("embeddings", embeddings)
     labels = _tensors.labels("labels", labels)
     # One collective for labels and offset: beside each label, the replica that it is from.
@@ -401,15 +417,16 @@ def _gather_batch(context, embeddings, labels):
     owned = tf.stack([flat, tf.fill(tf.shape(flat), replica)], axis=1)
     ref_labels, owners = tf.unstack(_all_gather(context, owned), axis=1)
     first = tf.math.count_nonzero(owners < replica)
-    references = {
+    return {
+        "embeddings": embeddings,
+        "labels": labels,
         "ref_embeddings": _gather_points(context, embeddings, first),
         "ref_labels": ref_labels,
         "self_offset": first,
     }
-    return (embeddings, labels), references
 
 
-def _queries_and_keys(queries, keys):
+def _own_keys(queries, keys):
     """Rows and their own keys: as many of them, which the op, given all keys, could not see."""
     queries = _tensors.points("queries", queries)
     keys = _tensors.points("keys", keys, queries, "queries")
@@ -468,16 +485,3 @@ def _gather_points(context, points, first):
         return tf.bitcast(bits, tf.bfloat16), gradient
 
     return gather(points)
-
-
-def _share(context, outputs, reduction):
-    """What the local anchors contribute to the reduction over all replicas.
-
-    Of a mean, the op puts out last what it divided by; the global mean divides by the sum of
-    that over all replicas.
-    """
-    loss, counted = outputs[0], tf.stop_gradient(outputs[-1])
-    if reduction in ("none", "sum"):
-        return loss
-    total = context.all_reduce("SUM", counted)
-    return loss * tf.cast(tf.math.divide_no_nan(counted, total), loss.dtype)

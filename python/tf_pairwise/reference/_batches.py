@@ -6,18 +6,23 @@ from tf_pairwise import _arguments
 from tf_pairwise.reference import _checks
 
 
-def batch(embeddings, labels, ref_embeddings, ref_labels, self_offset):
-    """Points and labels of a batch and of its references: None and its own without any."""
+def batch(embeddings, labels, ref_embeddings, ref_labels, self_offset, sample_weight):
+    """Points and labels of anchors and references, where anchor i is reference i + k, and weights.
+
+    Without any, the references are the batch itself. Of an anchor of weight 0, nothing is left.
+    """
     embeddings = _checks.points("embeddings", embeddings, rank=2)
     labels = _checks.labels("labels", labels, "embeddings", embeddings)
+    weight = _checks.weights(sample_weight, embeddings)
+    (anchors,) = _checks.of_weight(weight, embeddings)
     if not _arguments.references(ref_embeddings, ref_labels, self_offset):
-        return embeddings, labels, None, labels
+        return anchors, labels, embeddings, labels, 0, weight
     ref_embeddings = _checks.points("ref_embeddings", ref_embeddings, rank=2)
     _checks.alike("ref_embeddings", ref_embeddings, "embeddings", embeddings, slice(-1, None))
     ref_labels = _checks.labels("ref_labels", ref_labels, "ref_embeddings", ref_embeddings)
     if not tf.is_tensor(self_offset):
         _arguments.self_offset(self_offset)
-    return embeddings, labels, ref_embeddings, ref_labels
+    return anchors, labels, ref_embeddings, ref_labels, self_offset, weight
 
 
 def of_one_label(labels, ref_labels):

@@ -59,8 +59,12 @@ def per_row(name, value, count_name, points_of):
     return tf.reshape(value, [-1])
 
 
-def weights(value, points_of, dtype):
-    """Sample weights [n] in `dtype`; constants to the gradient, ones where not given."""
+def weights(value, points_of, dtype=None):
+    """Sample weights [n]; constants to the gradient, ones where not given.
+
+    In `dtype`, or in that of the losses of those points: float32 for halves.
+    """
+    dtype = dtype or (tf.float32 if points_of.dtype.size == 2 else points_of.dtype)
     if value is None:
         return tf.ones([tf.shape(points_of)[0]], dtype)
     value = tf.stop_gradient(tf.convert_to_tensor(value))
@@ -69,3 +73,22 @@ def weights(value, points_of, dtype):
     if not value.shape.is_compatible_with([points_of.shape[0]]):
         raise ValueError(f"sample_weight: got shape {value.shape}, expected [{points_of.shape[0]}]")
     return tf.cast(value, dtype)
+
+
+def of_weight(weight, *rows):
+    """Rows [n, ...], zeros where the weight is 0: those do not exist, whatever is in them."""
+    there = tf.not_equal(weight, 0.0)
+    return [
+        tf.where(
+            tf.reshape(there, tf.concat([tf.shape(there), tf.ones([tf.rank(x) - 1], tf.int32)], 0)),
+            x,
+            tf.zeros_like(x),
+        )
+        for x in rows
+    ]
+
+
+def weigh(weight, losses):
+    """Their product, 0 where the weight is, whatever the loss."""
+    there = tf.not_equal(weight, 0.0)
+    return weight * tf.where(there, losses, tf.zeros_like(losses))

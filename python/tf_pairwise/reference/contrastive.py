@@ -37,11 +37,12 @@ def contrastive_loss(
     x1 = _checks.points("x1", x1, rank=2)
     x2 = _checks.points("x2", x2, rank=2)
     _checks.alike("x2", x2, "x1", x1, slice(None))
+    weight = _checks.weights(sample_weight, x1)
+    parts = _parts(labels, similar_label, x1, weight.dtype)
+    x1, x2, similar, dissimilar = _checks.of_weight(weight, x1, x2, *parts)
     distances = _pairs(x1, x2, metric)
-    similar, dissimilar = _parts(labels, similar_label, x1, distances.dtype)
     # relu, as its gradient at 0 is 0.
     loss = _part(similar, distances) + _part(dissimilar, tf.nn.relu(margin - distances))
-    weight = _checks.weights(sample_weight, x1, loss.dtype)
     return _reduce(loss[:, None], tf.ones_like(loss, tf.bool)[:, None], weight, reduction)
 
 
@@ -95,17 +96,15 @@ def batch_contrastive_loss(
     _arguments.one_of("reduction", reduction, _arguments.BATCH_CONTRASTIVE_REDUCTIONS)
     _arguments.number("margin", margin, least=0)
     _arguments.number("positive_margin", positive_margin)
-    embeddings, labels, refs, ref_labels = _batches.batch(
-        embeddings, labels, ref_embeddings, ref_labels, self_offset
+    anchors, labels, refs, ref_labels, self_offset, weight = _batches.batch(
+        embeddings, labels, ref_embeddings, ref_labels, self_offset, sample_weight
     )
-    distances = _all_pairs(embeddings, refs, metric)
-    self_offset = 0 if refs is None else self_offset
+    distances = _all_pairs(anchors, refs, metric)
     similar = _batches.of_one_label(labels, ref_labels)
     other = _batches.not_itself(distances, self_offset)
 
     hinge = tf.nn.relu(tf.where(similar, distances - positive_margin, margin - distances))
     loss = 0.5 * tf.square(hinge) if squared else hinge
-    weight = _checks.weights(sample_weight, embeddings, loss.dtype)
     if reduction == "balanced_mean":
         return _reduce(loss, other & similar, weight, "mean_nonzero") + _reduce(
             loss, other & ~similar, weight, "mean_nonzero"
@@ -116,7 +115,7 @@ def batch_contrastive_loss(
 def _reduce(loss, counted, weight, reduction):
     """Sums and means of the counted losses [n, m] of each anchor, the first axis."""
     loss = _batches.where(counted, loss, 0.0)
-    per_anchor = weight * tf.reduce_sum(loss, axis=1)
+    per_anchor = _checks.weigh(weight, tf.reduce_sum(loss, axis=1))
     if reduction == "none":
         return per_anchor
     total = tf.reduce_sum(per_anchor)

@@ -38,8 +38,10 @@ def pairwise_ranking_loss(
     scores_neg = _checks.points("scores_neg", scores_neg)
     _checks.alike("scores_neg", scores_neg, "scores_pos", scores_pos, slice(None))
     preferred, other = _computable(scores_pos), _computable(scores_neg)
+    weight = _like("sample_weight", sample_weight, preferred)
+    # A pair of weight 0 does not exist, whatever is in it.
+    preferred, other = (tf.where(weight == 0.0, tf.zeros_like(x), x) for x in (preferred, other))
     value = _loss((other - preferred) / temperature, loss, margin)
-    weight = _like("sample_weight", sample_weight, value)
     return _reduce(value, weight, tf.ones_like(value), reduction)
 
 
@@ -104,7 +106,8 @@ def list_ranking_loss(
     s = _computable(scores)
     y = _like("relevance", relevance, s)
     weight = _like("item_weight", item_weight, s)
-    exists = y >= 0.0
+    # An item of weight 0 is none, but for the other one of pairs where it has a score.
+    exists = (y >= 0.0) & ~((weight == 0.0) & tf.math.is_nan(s))
     if mask is not None:
         exists &= tf.convert_to_tensor(mask, tf.bool)
     y = tf.where(exists, y, tf.zeros_like(y))
@@ -120,7 +123,8 @@ def list_ranking_loss(
     if lambda_weight is not None:
         value *= tf.stop_gradient(_lambda(s, y, exists, lambda_weight, topn))
     # No order, and so no loss, in a list with a NaN.
-    lost = tf.reduce_any(tf.math.is_nan(s), axis=1) & tf.reduce_any(pairs, axis=[1, 2])
+    there = tf.reduce_any(pairs & (weight != 0.0)[:, :, None], axis=[1, 2])
+    lost = tf.reduce_any(tf.math.is_nan(s), axis=1) & there
     value = tf.where(lost[:, None, None], tf.constant(float("nan"), s.dtype), value)
     value = tf.where(pairs, value, tf.zeros_like(value))
     return _reduce(value, weight, tf.cast(pairs, s.dtype), reduction)
@@ -177,7 +181,7 @@ def _reduce(loss, weight, counted, reduction):
     The items' axes are those of `weight`, and with lists the first is theirs.
     """
     axes = list(range(weight.shape.rank, loss.shape.rank))
-    per_item = weight * tf.reduce_sum(loss, axis=axes)
+    per_item = _checks.weigh(weight, tf.reduce_sum(loss, axis=axes))
     if reduction == "none":
         return per_item
     if reduction == "mean_nonzero":

@@ -36,7 +36,9 @@ def info_nce_loss(
     ``"mean"``, which divides by the sum of the weights.
     """
     _arguments.one_of("reduction", reduction, _arguments.SOFTMAX_REDUCTIONS)
-    similarities, positive = _two_sided(queries, keys, normalize, positive_offset, symmetric)
+    similarities, positive, weight = _two_sided(
+        queries, keys, normalize, positive_offset, sample_weight, symmetric
+    )
     logits = similarities / _temperature(temperature, similarities.dtype)
 
     def cross_entropy(logits):
@@ -46,7 +48,7 @@ def info_nce_loss(
     losses = cross_entropy(logits)
     if symmetric:
         losses = 0.5 * (losses + cross_entropy(tf.transpose(logits)))
-    return _reduce_rows(losses, tf.ones_like(losses), sample_weight, reduction)
+    return _reduce_rows(losses, tf.ones_like(losses), weight, reduction)
 
 
 def supervised_contrastive_loss(
@@ -71,8 +73,8 @@ def supervised_contrastive_loss(
     ``"mean"``, which divides by the sum of the weights that it counts.
     """
     _arguments.one_of("reduction", reduction, _arguments.SOFTMAX_REDUCTIONS)
-    similarities, positive, negative = _labelled(
-        embeddings, labels, normalize, ref_embeddings, ref_labels, self_offset
+    similarities, positive, negative, weight = _labelled(
+        embeddings, labels, normalize, ref_embeddings, ref_labels, self_offset, sample_weight
     )
     logits = similarities / _temperature(temperature, similarities.dtype)
     others = _batches.where(positive | negative, logits, _LEAST)
@@ -82,7 +84,7 @@ def supervised_contrastive_loss(
     has_positive = positives > 0.0
     losses = log_sum - of_positives / tf.where(has_positive, positives, tf.ones_like(positives))
     losses = _batches.where(has_positive, losses, 0.0)
-    return _reduce_rows(losses, tf.cast(has_positive, logits.dtype), sample_weight, reduction)
+    return _reduce_rows(losses, tf.cast(has_positive, logits.dtype), weight, reduction)
 
 
 def nt_xent_loss(
@@ -104,14 +106,14 @@ def nt_xent_loss(
     and reductions are those of ``supervised_contrastive_loss``.
     """
     _arguments.one_of("reduction", reduction, _arguments.SOFTMAX_REDUCTIONS)
-    similarities, positive, negative = _labelled(
-        embeddings, labels, normalize, ref_embeddings, ref_labels, self_offset
+    similarities, positive, negative, weight = _labelled(
+        embeddings, labels, normalize, ref_embeddings, ref_labels, self_offset, sample_weight
     )
     logits = similarities / _temperature(temperature, similarities.dtype)
     log_sum = tf.reduce_logsumexp(_batches.where(negative, logits, _LEAST), axis=1, keepdims=True)
     losses = tf.reduce_sum(_batches.where(positive, tf.nn.softplus(log_sum - logits), 0.0), axis=1)
     positives = tf.reduce_sum(tf.cast(positive, logits.dtype), axis=1)
-    return _reduce_rows(losses, positives, sample_weight, reduction)
+    return _reduce_rows(losses, positives, weight, reduction)
 
 
 def sigmoid_contrastive_loss(
@@ -131,11 +133,13 @@ def sigmoid_contrastive_loss(
     and reductions are those of ``info_nce_loss``.
     """
     _arguments.one_of("reduction", reduction, _arguments.SOFTMAX_REDUCTIONS)
-    similarities, positive = _two_sided(queries, keys, normalize, positive_offset)
+    similarities, positive, weight = _two_sided(
+        queries, keys, normalize, positive_offset, sample_weight
+    )
     dtype = similarities.dtype
     logits = _parameter("scale", scale, dtype) * similarities + _parameter("bias", bias, dtype)
     losses = tf.reduce_sum(tf.nn.softplus(tf.where(positive, -logits, logits)), axis=1)
-    return _reduce_rows(losses, tf.ones_like(losses), sample_weight, reduction)
+    return _reduce_rows(losses, tf.ones_like(losses), weight, reduction)
 
 
 # In place of the logit of a pair that is not there: its exponential is zero, and unlike that of
@@ -143,26 +147,31 @@ def sigmoid_contrastive_loss(
 _LEAST = -1e30
 
 
-def _two_sided(queries, keys, normalize, positive_offset, square=False):
-    """The similarities [n, m] of queries and keys, and which of them are of positives."""
+def _two_sided(queries, keys, normalize, positive_offset, sample_weight, symmetric=False):
+    """The similarities [n, m] of queries and keys, which are of positives, and the weights."""
     queries = _checks.points("queries", queries, rank=2)
     keys = _checks.points("keys", keys, rank=2)
-    _checks.alike("keys", keys, "queries", queries, slice(0 if square else 1, None))
+    _checks.alike("keys", keys, "queries", queries, slice(0 if symmetric else 1, None))
     if not tf.is_tensor(positive_offset):
         _arguments.positive_offset(positive_offset)
+    weight = _checks.weights(sample_weight, queries)
+    if not symmetric:  # else they are the keys' negatives too
+        (queries,) = _checks.of_weight(weight, queries)
     similarities = _similarities(queries, keys, normalize)
-    return similarities, ~_batches.not_itself(similarities, positive_offset)
+    return similarities, ~_batches.not_itself(similarities, positive_offset), weight
 
 
-def _labelled(embeddings, labels, normalize, ref_embeddings, ref_labels, self_offset):
-    """Similarities [n, m]; which pairs are of one label, and which of two."""
-    embeddings, labels, refs, ref_labels = _batches.batch(
-        embeddings, labels, ref_embeddings, ref_labels, self_offset
+def _labelled(
+    embeddings, labels, normalize, ref_embeddings, ref_labels, self_offset, sample_weight
+):
+    """Similarities [n, m]; which pairs are of one label, and which of two; the weights."""
+    anchors, labels, refs, ref_labels, self_offset, weight = _batches.batch(
+        embeddings, labels, ref_embeddings, ref_labels, self_offset, sample_weight
     )
-    similarities = _similarities(embeddings, embeddings if refs is None else refs, normalize)
+    similarities = _similarities(anchors, refs, normalize)
     same = _batches.of_one_label(labels, ref_labels)
-    other = _batches.not_itself(similarities, 0 if refs is None else self_offset)
-    return similarities, same & other, ~same & other
+    other = _batches.not_itself(similarities, self_offset)
+    return similarities, same & other, ~same & other, weight
 
 
 def _similarities(x, y, normalize):
@@ -185,10 +194,9 @@ def _parameter(name, value, dtype):
     return tf.cast(value, dtype)
 
 
-def _reduce_rows(losses, counts, sample_weight, reduction):
+def _reduce_rows(losses, counts, weight, reduction):
     """Of rows with a loss and what it counts for, [n] each; 0 where there is nothing to count."""
-    weight = _checks.weights(sample_weight, losses, losses.dtype)
-    losses = weight * losses
+    losses = _checks.weigh(weight, losses)
     if reduction == "none":
         return losses
     total = tf.reduce_sum(losses)

@@ -13,7 +13,7 @@ A batch of N points has up to N^3 triplets; ``mining`` says which of them count.
 import tensorflow as tf
 
 from tf_pairwise import _arguments
-from tf_pairwise.reference import _checks
+from tf_pairwise.reference import _batches, _checks
 from tf_pairwise.reference.distance import _all_pairs, _pairs
 
 
@@ -43,13 +43,14 @@ def triplet_loss(
     _checks.alike("positives", positives, "anchors", anchors, slice(None))
     _checks.alike("negatives", negatives, "anchors", anchors, slice(None))
 
+    weight = _checks.weights(sample_weight, anchors)
+    anchors, positives, negatives = _checks.of_weight(weight, anchors, positives, negatives)
     to_positive = _pairs(anchors, positives, metric)
     to_negative = _pairs(anchors, negatives, metric)
     if swap:
         swapped = _pairs(positives, negatives, metric)
         to_negative = tf.where(swapped < to_negative, swapped, to_negative)
     loss = _loss(to_positive, to_negative, margin)
-    weight = _checks.weights(sample_weight, anchors, loss.dtype)
     return _reduce(loss, tf.ones_like(loss, tf.bool), weight, reduction)
 
 
@@ -88,8 +89,8 @@ def batch_triplet_loss(
     _arguments.one_of("mining", mining, _arguments.MININGS)
     _arguments.one_of("reduction", reduction, _arguments.REDUCTIONS)
     _arguments.margin(margin, mining)
-    distances, positive, negative = _distances_and_masks(
-        embeddings, labels, metric, ref_embeddings, ref_labels, self_offset
+    distances, positive, negative, weight = _distances_and_masks(
+        embeddings, labels, metric, ref_embeddings, ref_labels, self_offset, sample_weight
     )
 
     if mining == "hard":
@@ -106,11 +107,10 @@ def batch_triplet_loss(
         to_negative = distances[:, None, :]
 
     loss = _loss(to_positive, to_negative, margin)
-    weight = _checks.weights(sample_weight, distances, loss.dtype)
     # A NaN is in no order with other distances, and what mining makes of it is chance:
     # the anchors that see one have no loss but NaN.
     seen = (positive & _any(negative)) | (negative & _any(positive))
-    lost = tf.reduce_any(seen & tf.math.is_nan(distances), axis=1)
+    lost = tf.reduce_any(seen & tf.math.is_nan(distances), axis=1) & (weight != 0.0)
     return _reduce(loss, counted, weight, reduction, lost)
 
 
@@ -132,8 +132,8 @@ def mine_triplets(
     """
     _arguments.one_of("mining", mining, _arguments.MININGS)
     _arguments.margin(margin, mining)
-    distances, positive, negative = _distances_and_masks(
-        embeddings, labels, metric, ref_embeddings, ref_labels, self_offset
+    distances, positive, negative, _ = _distances_and_masks(
+        embeddings, labels, metric, ref_embeddings, ref_labels, self_offset, None
     )
     ordered = ~tf.math.is_nan(distances)
     positive, negative = positive & ordered, negative & ordered
@@ -149,38 +149,27 @@ def mine_triplets(
     return tf.where(_triplet_mask(distances, positive, negative, mining, margin))
 
 
-def _distances_and_masks(embeddings, labels, metric, ref_embeddings, ref_labels, self_offset):
-    """Distances [n, m + 1] and which of them are to a positive, and which to a negative.
+def _distances_and_masks(
+    embeddings, labels, metric, ref_embeddings, ref_labels, self_offset, sample_weight
+):
+    """Distances [n, m + 1]; which are to a positive, and which to a negative; the weights [n].
 
     The last column is of a point that is nobody's positive and nobody's negative, so that the
     arg-max and arg-min of a row have something to look at when there are no references.
     """
     _arguments.one_of("metric", metric, _arguments.METRICS)
-    embeddings = _checks.points("embeddings", embeddings, rank=2)
-    labels = _checks.labels("labels", labels, "embeddings", embeddings)
-    has_references = _arguments.references(ref_embeddings, ref_labels, self_offset)
-
-    if not has_references:
-        distances = _all_pairs(embeddings, None, metric)
-        ref_labels, self_offset = labels, 0
-    else:
-        ref_embeddings = _checks.points("ref_embeddings", ref_embeddings, rank=2)
-        _checks.alike("ref_embeddings", ref_embeddings, "embeddings", embeddings, slice(-1, None))
-        ref_labels = _checks.labels("ref_labels", ref_labels, "ref_embeddings", ref_embeddings)
-        distances = _all_pairs(embeddings, ref_embeddings, metric)
-
-    same = tf.equal(labels[:, None], ref_labels[None, :])
-    other = tf.ones_like(same)
-    if self_offset is not None:
-        if not tf.is_tensor(self_offset):
-            _arguments.self_offset(self_offset)
-        own = tf.range(tf.shape(distances)[0]) + tf.cast(self_offset, tf.int32)
-        other = tf.not_equal(own[:, None], tf.range(tf.shape(distances)[1])[None, :])
+    anchors, labels, refs, ref_labels, self_offset, weight = _batches.batch(
+        embeddings, labels, ref_embeddings, ref_labels, self_offset, sample_weight
+    )
+    distances = _all_pairs(anchors, refs, metric)
+    same = _batches.of_one_label(labels, ref_labels)
+    other = _batches.not_itself(distances, self_offset)
     one_more = [[0, 0], [0, 1]]
     return (
         tf.pad(distances, one_more),
         tf.pad(same & other, one_more),
         tf.pad(~same & other, one_more),
+        weight,
     )
 
 
@@ -229,7 +218,7 @@ def _reduce(loss, counted, weight, reduction, lost=None):
     `lost` anchors have the loss NaN.
     """
     loss = tf.where(counted, loss, tf.zeros_like(loss))
-    per_anchor = weight * _sum_per_anchor(loss)
+    per_anchor = _checks.weigh(weight, _sum_per_anchor(loss))
     if lost is not None:
         per_anchor = tf.where(lost, tf.constant(float("nan"), loss.dtype), per_anchor)
     if reduction == "none":
