@@ -72,7 +72,8 @@ template <typename T>
 void StoreMirrored(const PairwiseDistance& problem, const Block& block,
                    const TileView<T>& tile, char* distances, bool past_caches) {
   const int64_t m = problem.m, size = SizeOf(problem.dtype);
-  char* out = At(distances, (block.column * m + block.row) * size);
+  char* out =
+      static_cast<char*>(At(distances, (block.column * m + block.row) * size));
   if (size == static_cast<int64_t>(sizeof(T))) {
     Kernels(T()).transpose(block.rows, block.columns, tile.data, tile.stride,
                            reinterpret_cast<T*>(out), m);
