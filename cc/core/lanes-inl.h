@@ -5,9 +5,11 @@
 //
 //   Zero(x), Like(x, c)    0 and the constant c, in x's type
 //   Select(m, a, b)        a where m, else b
+//   ZeroIf(m, x)           0 where m, else x: cheaper in vectors than Select
 //   And(m, n), Or(m, n), Not(m)
-//   Sqrt(x), Abs(x), Max(x, y) of numbers, FlipSign(x, by) = x sign(by)
-//   MulAdd(a, b, c) = a b + c, NegMulAdd(a, b, c) = c - a b
+//   Negate(x) = -x, Sqrt(x), Abs(x), Max(x, y) of numbers
+//   FlipSign(x, by)        x sign(by)
+//   MulAdd(a, b, c)        a b + c; NegMulAdd(a, b, c) = c - a b
 //   Exp(x), and Log1p(x) for x in [0, 1]
 //   Log(x), Exp2(x), Log2(x)  of one lane only
 //   IsWide(x)              whether x's lanes are doubles
@@ -61,6 +63,10 @@ template <class T>
 TF_PAIRWISE_FORMULA T Select(bool m, T a, T b) {
   return m ? a : b;
 }
+template <class T>
+TF_PAIRWISE_FORMULA T ZeroIf(bool m, T x) {
+  return m ? T(0) : x;
+}
 TF_PAIRWISE_FORMULA bool And(bool m, bool n) { return m && n; }
 TF_PAIRWISE_FORMULA bool Or(bool m, bool n) { return m || n; }
 TF_PAIRWISE_FORMULA bool Not(bool m) { return !m; }
@@ -85,6 +91,8 @@ TF_PAIRWISE_FORMULA double PlusInfinity() { return __builtin_inf(); }
 TF_PAIRWISE_FORMULA bool IsWide(float) { return false; }
 TF_PAIRWISE_FORMULA bool IsWide(double) { return true; }
 
+TF_PAIRWISE_FORMULA float Negate(float x) { return -x; }
+TF_PAIRWISE_FORMULA double Negate(double x) { return -x; }
 TF_PAIRWISE_FORMULA float Sqrt(float x) { return TF_PAIRWISE_MATH_(sqrtf)(x); }
 TF_PAIRWISE_FORMULA double Sqrt(double x) { return TF_PAIRWISE_MATH_(sqrt)(x); }
 TF_PAIRWISE_FORMULA float Abs(float x) { return TF_PAIRWISE_MATH_(fabsf)(x); }

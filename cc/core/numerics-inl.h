@@ -15,18 +15,17 @@ TF_PAIRWISE_FORMULAS_BEGIN
 // max(0, x) that keeps a NaN.
 template <class V>
 TF_PAIRWISE_FORMULA V Positive(V x) {
-  const V zero = Zero(x);
-  return Select(x <= zero, zero, x);
+  return ZeroIf(x <= Zero(x), x);
 }
 
 // softplus(x) = log(1 + e^x) and its slope, the sigmoid 1 / (1 + e^-x), from
 // one exponential. Within 4 ULP in vectors; vec_test.cc measures that.
 template <class V>
 TF_PAIRWISE_FORMULA void SoftplusAndSigmoid(V x, V& softplus, V& sigmoid) {
-  const V zero = Zero(x), one = Like(x, 1);
-  const V e = Exp(zero - Abs(x));
-  const auto negative = x < zero;
-  softplus = Select(negative, zero, x) + Log1p(e);
+  const V one = Like(x, 1);
+  const V e = Exp(Negate(Abs(x)));
+  const auto negative = x < Zero(x);
+  softplus = ZeroIf(negative, x) + Log1p(e);
   const V inverse = one / (one + e);
   sigmoid = Select(negative, e * inverse, inverse);
 }
@@ -50,15 +49,14 @@ template <class V>
 TF_PAIRWISE_FORMULA V InverseOrZero(V x) {
   const V zero = Zero(x), one = Like(x, 1);
   const auto none = x == zero;
-  return Select(none, zero, one / Select(none, one, x));
+  return ZeroIf(none, one / Select(none, one, x));
 }
 
 // weight * value, where a weight of 0 takes out whatever it stands before, a
 // NaN included: the rule of weight 0, wherever a formula multiplies by one.
 template <class V>
 TF_PAIRWISE_FORMULA V Weighted(V weight, V value) {
-  const V zero = Zero(weight);
-  return Select(weight == zero, zero, weight * value);
+  return ZeroIf(weight == Zero(weight), weight * value);
 }
 
 TF_PAIRWISE_FORMULAS_END

@@ -75,9 +75,9 @@ TF_PAIRWISE_FORMULA bool InDoubleRange(double squares) {
 struct RootSlope {
   template <class V>
   static TF_PAIRWISE_FORMULA V Of(V weight, V distance) {
-    const V zero = Zero(weight);
-    return Select(Or(distance <= TinyDistance(distance), weight == zero), zero,
-                  weight / distance);
+    return ZeroIf(
+        Or(distance <= TinyDistance(distance), weight == Zero(weight)),
+        weight / distance);
   }
 };
 struct SquareSlope {
@@ -125,8 +125,8 @@ struct PoisonElement {
 // sign(x - y) w.
 template <class V>
 TF_PAIRWISE_FORMULA V SignedWeight(V w, V x, V y) {
-  const V r = x - y, zero = Zero(w);
-  return Select(r == zero, zero, FlipSign(w, r));
+  const V r = x - y;
+  return ZeroIf(r == Zero(r), FlipSign(w, r));
 }
 
 // What metrics have in common. A distance that is what its sum makes:

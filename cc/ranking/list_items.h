@@ -156,7 +156,7 @@ void GroupByRelevance(ListLayout<T>& list) {
 // The keys of the existing items, descending but for mse, which has no order;
 // false where they make no pair.
 template <typename T>
-bool TakeKeys(const ListRankingLoss& problem, const ListInput<T>& input,
+bool TakeKeys(const ListRankingLoss& problem, ListInput<T> input,
               ListLayout<T>& list) {
   SortKey* keys = list.keys;
   int64_t count = 0;
@@ -178,10 +178,10 @@ bool TakeKeys(const ListRankingLoss& problem, const ListInput<T>& input,
 // The existing items by relevance; false where they make no pair. `finite`:
 // whether all their scores are.
 template <typename T>
-bool GatherItems(const ListRankingLoss& problem, const ListInput<T>& input,
+bool GatherItems(const ListRankingLoss& problem, ListInput<T> input,
                  ListLayout<T>& list, bool* finite) {
   if (!TakeKeys(problem, input, list)) return false;
-  Items<T>& items = list.items;
+  const Items<T> items = list.items;  // whose pointers stay in registers
   const int64_t count = items.count;
   T check = 0;
   for (int64_t p = 0; p < count; ++p) {

@@ -37,7 +37,7 @@ void CountUnequal(ListLayout<T>& list) {
 
 template <typename T>
 void MeanSquares(const ListRankingLoss& problem, ListLayout<T>& list) {
-  Items<T>& items = list.items;
+  const Items<T> items = list.items;
   const int64_t count = items.count;
   const double n = static_cast<double>(count);
   double* errors = items.nonzero;  // for now

@@ -108,79 +108,92 @@ class Fenwick {
   double at_;
 };
 
-// What both sweeps go over.
+// What both sweeps go over. Handed over as a copy: in a function's own
+// variables the pointers stay in registers.
 template <typename T>
 struct Sweep {
-  const ListLayout<T>& list;
+  int64_t count;
+  const T *scores, *weights;
+  const int32_t *order, *group;
+  const double* relevance;
   double margin;  // in scores
   double least;   // relevance
+  double *loss, *slope, *nonzero, *pulled;
+  SweepSums* sums;
 
-  Sweep(const ListRankingLoss& problem, const ListLayout<T>& sorted)
-      : list(sorted),
+  Sweep(const ListRankingLoss& problem, const ListLayout<T>& list)
+      : count(list.items.count),
+        scores(list.items.scores),
+        weights(list.items.weights),
+        order(list.order),
+        group(list.group),
+        relevance(list.relevance),
         margin(problem.margin * problem.temperature),
-        least(sorted.relevance[sorted.items.count - 1]) {}
+        least(list.relevance[list.items.count - 1]),
+        loss(list.items.loss),
+        slope(list.items.slope),
+        nonzero(list.items.nonzero),
+        pulled(list.items.pulled),
+        sums(list.sums) {}
 
   double Score(int64_t r) const {
-    return static_cast<double>(list.items.scores[list.order[r]]);
+    return static_cast<double>(scores[order[r]]);
   }
-  double Above(int64_t p) const { return list.relevance[p] - least; }
+  double Above(int64_t p) const { return relevance[p] - least; }
 };
 
 // Losses and slopes of the items as the preferred ones.
 template <bool kLabels, template <bool> class Sums, typename T>
-void SweepDown(const ListRankingLoss& problem, const Sweep<T>& sweep) {
-  const ListLayout<T>& list = sweep.list;
-  const Items<T>& items = list.items;
-  const double inverse = InverseTemperature<double>(problem.temperature);
-  Sums<kLabels> others(list.sums, list.group[0] + 1, sweep.Score(0));
+void SweepDown(double inverse_temperature, Sweep<T> list) {
+  Sums<kLabels> others(list.sums, list.group[0] + 1, list.Score(0));
   int64_t next = 0;
-  for (int64_t r = 0; r < items.count; ++r) {
-    const double score = sweep.Score(r);
+  for (int64_t r = 0; r < list.count; ++r) {
+    const double score = list.Score(r);
     const int64_t i = list.order[r];
     others.MoveTo(score);
-    for (; next < items.count; ++next) {
-      const double excess = (sweep.Score(next) - score) + sweep.margin;
+    for (; next < list.count; ++next) {
+      const double excess = (list.Score(next) - score) + list.margin;
       if (!(excess > 0)) break;
       const int64_t j = list.order[next];
-      others.Add(list.group[j], 1, kLabels ? sweep.Above(j) : 0, excess);
+      others.Add(list.group[j], 1, kLabels ? list.Above(j) : 0, excess);
     }
     const SweepSums sum = others.Below(list.group[i]);
-    const double above = kLabels ? sweep.Above(i) : 0;
-    items.loss[i] =
-        inverse *
+    const double above = kLabels ? list.Above(i) : 0;
+    list.loss[i] =
+        inverse_temperature *
         (kLabels ? above * sum.excess - sum.relevance_excess : sum.excess);
-    items.slope[i] = kLabels ? above * sum.count - sum.relevance : sum.count;
-    items.nonzero[i] = sum.count;
+    list.slope[i] = kLabels ? above * sum.count - sum.relevance : sum.count;
+    list.nonzero[i] = sum.count;
   }
 }
 
 // What the preferred items pull the others with.
 template <bool kLabels, template <bool> class Sums, typename T>
-void SweepUp(const Sweep<T>& sweep) {
-  const ListLayout<T>& list = sweep.list;
-  const Items<T>& items = list.items;
+void SweepUp(Sweep<T> list) {
   const int32_t greatest = list.group[0];
   Sums<kLabels> preferred(list.sums, greatest + 1, 0);
-  int64_t next = items.count - 1;
-  for (int64_t r = items.count - 1; r >= 0; --r) {
+  int64_t next = list.count - 1;
+  for (int64_t r = list.count - 1; r >= 0; --r) {
     const int64_t j = list.order[r];
+    const double score = list.Score(r);
     for (; next >= 0; --next) {
-      if (!((sweep.Score(r) - sweep.Score(next)) + sweep.margin > 0)) break;
+      if (!((score - list.Score(next)) + list.margin > 0)) break;
       const int64_t i = list.order[next];
-      const double weight = static_cast<double>(items.weights[i]);
+      const double weight = static_cast<double>(list.weights[i]);
       preferred.Add(greatest - list.group[i], weight,
-                    kLabels ? weight * sweep.Above(i) : 0, 0);
+                    kLabels ? weight * list.Above(i) : 0, 0);
     }
     const SweepSums sum = preferred.Below(greatest - list.group[j]);
-    items.pulled[j] =
-        kLabels ? sum.relevance - sweep.Above(j) * sum.count : sum.count;
+    list.pulled[j] =
+        kLabels ? sum.relevance - list.Above(j) * sum.count : sum.count;
   }
 }
 
 template <bool kLabels, template <bool> class Sums, typename T>
 void SweepBoth(const ListRankingLoss& problem, bool with_gradient,
                const Sweep<T>& sweep) {
-  SweepDown<kLabels, Sums>(problem, sweep);
+  SweepDown<kLabels, Sums>(InverseTemperature<double>(problem.temperature),
+                           sweep);
   if (with_gradient) SweepUp<kLabels, Sums>(sweep);
 }
 

@@ -159,19 +159,23 @@ LossSums AllNan(const ListRankingLoss& problem, const ListLayout<T>& list,
 template <typename T>
 LossSums StoreItems(const ListRankingLoss& problem, double slope_scale,
                     const ListLayout<T>& list, const ListOutput<T>& output) {
-  const Items<T>& items = list.items;
+  const Items<T> items = list.items;
   LossSums sums;
   for (int64_t p = 0; p < items.count; ++p) {
     const int32_t k = list.keys[p].offset;
     const double weight = static_cast<double>(items.weights[p]);
-    const double loss = Weighted(weight, items.loss[p]);
-    sums.sum += loss;
-    sums.counted += weight * PairsOfItem(problem, items, p);
-    sums.nonzero += weight * items.nonzero[p];
+    double loss = 0, slope = 0;
+    if (weight != 0) {  // else there is no loss, whatever it is
+      loss = weight * items.loss[p];
+      slope = weight * items.slope[p];
+      sums.sum += loss;
+      sums.counted += weight * PairsOfItem(problem, items, p);
+      sums.nonzero += weight * items.nonzero[p];
+    }
     if (output.losses != nullptr) output.losses[k] = static_cast<T>(loss);
     if (output.gradient != nullptr) {
-      output.gradient[k] = static_cast<T>(
-          slope_scale * (items.pulled[p] - Weighted(weight, items.slope[p])));
+      output.gradient[k] =
+          static_cast<T>(slope_scale * (items.pulled[p] - slope));
     }
   }
   return sums;

@@ -61,40 +61,44 @@ LossSums PairsOf(const PairsBlock& block) {
   const VecT<T> margin = hn::Set(tag, static_cast<T>(problem.margin));
   const VecT<T> inverse_temperature = hn::Set(tag, inverse);
   const VecT<T> factor = hn::Set(tag, static_cast<T>(block.scale * inverse));
+  const bool count_nonzero = problem.reduction == Reduction::kMeanNonzero;
   VecT<double> sum = hn::Zero(Tag<double>());
   VecT<double> counted = sum, nonzero = sum;
-  ForEachVector<T>(
-      block.end - block.begin, [&](int64_t k, int64_t some) HWY_ATTR {
-        const VecT<T> p = LoadCount(positive + k, some);
-        const VecT<T> n = LoadCount(negative + k, some);
-        // The differences with themselves make a NaN of an Inf.
-        const VecT<T> x = hn::Add(hn::Mul(hn::Sub(n, p), inverse_temperature),
-                                  hn::Add(hn::Sub(p, p), hn::Sub(n, n)));
-        const VecT<T> weight =
-            weights != nullptr
-                ? LoadCount(weights + k, some)
-                : hn::IfThenElseZero(hn::FirstN(tag, static_cast<size_t>(some)),
-                                     one);
-        VecT<T> loss, slope;
-        Pair::Of(x, margin, loss, slope);
-        // A pair of weight 0 is none, whatever is in it.
-        const auto is_none = hn::Eq(weight, hn::Zero(tag));
-        loss = hn::IfThenZeroElse(is_none, loss);
-        slope = hn::IfThenZeroElse(is_none, slope);
-        AddProductToDouble(tag, weight, loss, sum);
-        AddProductToDouble(tag, weight, one, counted);
-        AddProductToDouble(tag, weight,
-                           hn::IfThenZeroElse(hn::Le(loss, hn::Zero(tag)), one),
-                           nonzero);
-        if (losses != nullptr) {
-          StoreCount(hn::Mul(weight, loss), losses + k, some);
-        }
-        if (block.with_gradient) {
-          const VecT<T> gradient = hn::Mul(factor, hn::Mul(weight, slope));
-          StoreCount(hn::Neg(gradient), positive_grad + k, some);
-          StoreCount(gradient, negative_grad + k, some);
-        }
-      });
+  ForEachVector<T>(block.end - block.begin, [&](int64_t k,
+                                                int64_t some) HWY_ATTR {
+    const VecT<T> p = LoadCount(positive + k, some);
+    const VecT<T> n = LoadCount(negative + k, some);
+    // The differences with themselves make a NaN of an Inf.
+    const VecT<T> x = hn::Add(hn::Mul(hn::Sub(n, p), inverse_temperature),
+                              hn::Add(hn::Sub(p, p), hn::Sub(n, n)));
+    const VecT<T> weight =
+        weights != nullptr
+            ? LoadCount(weights + k, some)
+            : hn::IfThenElseZero(hn::FirstN(tag, static_cast<size_t>(some)),
+                                 one);
+    VecT<T> loss, slope;
+    Pair::Of(x, margin, loss, slope);
+    if (weights != nullptr) {
+      // A pair of weight 0 is none, whatever is in it.
+      const auto is_none = hn::Eq(weight, hn::Zero(tag));
+      loss = hn::IfThenZeroElse(is_none, loss);
+      slope = hn::IfThenZeroElse(is_none, slope);
+    }
+    AddProductToDouble(tag, weight, loss, sum);
+    AddProductToDouble(tag, weight, one, counted);
+    if (count_nonzero) {
+      const auto out = hn::Le(loss, hn::Zero(tag));
+      AddProductToDouble(tag, weight, hn::IfThenZeroElse(out, one), nonzero);
+    }
+    if (losses != nullptr) {
+      StoreCount(hn::Mul(weight, loss), losses + k, some);
+    }
+    if (block.with_gradient) {
+      const VecT<T> gradient = hn::Mul(factor, hn::Mul(weight, slope));
+      StoreCount(hn::Neg(gradient), positive_grad + k, some);
+      StoreCount(gradient, negative_grad + k, some);
+    }
+  });
   const Tag<double> wide;
   return {hn::ReduceSum(wide, sum), hn::ReduceSum(wide, counted),
           hn::ReduceSum(wide, nonzero)};

@@ -38,11 +38,11 @@ struct HingePair {
 struct SoftZeroOnePair {
   template <class V>
   static TF_PAIRWISE_FORMULA void Of(V x, V, V& loss, V& slope) {
-    const V zero = Zero(x), one = Like(x, 1);
-    const V e = Exp(zero - Abs(x));
+    const V one = Like(x, 1);
+    const V e = Exp(Negate(Abs(x)));
     const V inverse = one / (one + e);
     const V other = e * inverse;
-    loss = Select(x < zero, other, inverse);
+    loss = Select(x < Zero(x), other, inverse);
     slope = other * inverse;
   }
 };
@@ -100,9 +100,8 @@ TF_PAIRWISE_FORMULA double RankDiscount(double rank, double topn) {
 template <class V>
 TF_PAIRWISE_FORMULA void SquaresOfItem(V error, V count, V first, V second,
                                        V& loss, V& slope) {
-  const V zero = Zero(error);
   const V sum = error * (count * error - Like(error, 2) * first) + second;
-  loss = Select(sum < zero, zero, sum);
+  loss = ZeroIf(sum < Zero(sum), sum);
   slope = Like(error, -2) * (count * error - first);
 }
 

@@ -159,6 +159,14 @@ template <class M, class V>
 HWY_INLINE V Select(M m, V a, V b) {
   return hn::IfThenElse(m, a, b);
 }
+template <class M, class V>
+HWY_INLINE V ZeroIf(M m, V x) {
+  return hn::IfThenZeroElse(m, x);
+}
+template <class V>
+HWY_INLINE V Negate(V x) {
+  return hn::Neg(x);
+}
 template <class V>
 HWY_INLINE V FlipSign(V x, V by) {
   return hn::Xor(x, hn::And(by, hn::SignBit(hn::DFromV<V>())));

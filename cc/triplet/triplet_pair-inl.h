@@ -28,7 +28,7 @@ template <class V>
 TF_PAIRWISE_FORMULA TripletValue<V> HingeTriplet(V positive, V negative,
                                                  V margin) {
   const V z = positive - negative + margin, zero = Zero(z), one = Like(z, 1);
-  return {Positive(z), Select(z > zero, one, Select(z <= zero, zero, z))};
+  return {Positive(z), Select(z > zero, one, ZeroIf(z <= zero, z))};
 }
 
 // softplus(positive - negative): the soft margin.

@@ -197,14 +197,15 @@ def _dissimilarity(value, similar_label, dtype):
         similar_label = _arguments.similar_label(similar_label, soft=True)
         value = tf.stop_gradient(tf.cast(value, dtype))
         return 1 - value if similar_label else value
-    if value.dtype == tf.bool:
-        value = tf.cast(value, tf.int64)
-    if not value.dtype.is_integer:
+    if not (value.dtype.is_integer or value.dtype == tf.bool):
         raise TypeError(
             f"labels: got {value.dtype.name}, expected an integer or float type, or bool"
         )
-    value = value if value.dtype == tf.int64 else tf.cast(value, tf.int64)
-    return tf.cast(tf.not_equal(value, similar_label), dtype)
+    if similar_label == 0:  # one op less, which is felt in a small eager call
+        different = tf.raw_ops.Cast(x=value, DstT=tf.bool)
+    else:
+        different = tf.not_equal(tf.cast(value, tf.int64), similar_label)
+    return tf.raw_ops.Cast(x=different, DstT=dtype)
 
 
 # ---- gradients ----
