@@ -3,7 +3,6 @@
 import collections
 import doctest
 import math
-import subprocess
 import sys
 import threading
 
@@ -17,7 +16,7 @@ import tensorflow as tf
 from hypothesis import strategies as st
 
 import tf_pairwise as tpw
-from tests import inputs
+from tests import checks, inputs
 from tf_pairwise import data as tpd
 from tf_pairwise.data import _drawing
 
@@ -935,9 +934,7 @@ print("well")
 
 def test_in_a_strategy():
     """In a process of its own, which has two devices."""
-    done = subprocess.run(
-        [sys.executable, "-c", IN_A_STRATEGY], capture_output=True, text=True, timeout=300
-    )
+    done = checks.in_a_new_process(IN_A_STRATEGY)
     assert done.stdout.endswith("well\n"), done.stderr
 
 

@@ -5,10 +5,7 @@ import importlib
 import inspect
 import json
 import math
-import os
-import subprocess
 import sys
-import textwrap
 import types
 
 import keras
@@ -19,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tf_pairwise as tpw
-from tests import inputs
+from tests import checks, inputs
 from tests.checks import DTYPES, LOSS_TOLERANCE, assert_close
 from tf_pairwise import reference
 from tf_pairwise.keras import CrossBatchMemory, callbacks, losses, metrics
@@ -699,13 +696,7 @@ def test_saved_models_train_on(tmp_path):
 
 def _run(script, *args):
     """The last line that a script prints in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), *map(str, args)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = checks.in_a_new_process(script, *args, CUDA_VISIBLE_DEVICES="")
     return done.stdout.splitlines()[-1]
 
 

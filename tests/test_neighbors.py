@@ -1,9 +1,5 @@
 """Nearest neighbours: against the reference in float64 and a sort of the matrix, properties."""
 
-import os
-import subprocess
-import sys
-
 import hypothesis
 import numpy as np
 import pytest
@@ -14,6 +10,8 @@ import tf_pairwise as tpw
 from tests import checks, inputs
 from tf_pairwise import numpy as tpn
 from tf_pairwise import reference
+
+DIFFERENCES = ("euclidean", "squared_euclidean", "manhattan", "chebyshev")
 
 metrics = pytest.mark.parametrize("metric", inputs.METRICS)
 dtypes = pytest.mark.parametrize("dtype", checks.DTYPES)
@@ -261,7 +259,7 @@ def test_nan_is_no_neighbour(metric, bad, dtype, k):
 # ---- accuracy ----
 
 
-@pytest.mark.parametrize("metric", ["euclidean", "squared_euclidean", "manhattan", "cosine"])
+@pytest.mark.parametrize("metric", (*DIFFERENCES, "cosine"))
 @pytest.mark.parametrize("k", [1, 5, 40])
 def test_near_points_far_from_the_origin(metric, k):
     x = inputs.points(60, 16, seed=1, offset=1e4)
@@ -464,53 +462,27 @@ def test_threads_cannot_be_seen(metric, k):
 
 
 @pytest.mark.parametrize("isa", ["sse4", "avx2", "avx512"])
-def test_every_instruction_set(isa, tmp_path):
-    code = """
-import sys
-import numpy as np
-from tests import inputs
-from tf_pairwise import _numpy, numpy as tpn
-out = {"isa": np.array(_numpy.isa())}
-for dtype in ("float32", "float64"):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_instruction_set(isa, dtype, tmp_path):
+    """On a grid, all sums are exact: the same bits on every path."""
     x = np.round(inputs.points(100, 9, seed=1) * 8).astype(dtype)
     y = np.round(inputs.points(700, 9, seed=2) * 8).astype(dtype)
     labels, ref_labels = inputs.labels(100, 5), inputs.labels(700, 5)
-    for metric in ("euclidean", "squared_euclidean", "manhattan", "dot"):
-        for k in (3, 20, 90):
-            made = tpn.nearest_neighbors(x, y, k, metric=metric, query_labels=labels,
-                                         key_labels=ref_labels, only="other_label")
-            for name, array in zip("di", made):
-                out[f"{dtype} {metric} {k} {name}"] = array
-np.savez(sys.argv[1], **out)
-"""
-    path = tmp_path / "made.npz"
-    environment = dict(os.environ, TF_PAIRWISE_ISA=isa)
-    done = subprocess.run(
-        [sys.executable, "-c", code, path],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
-    )
-    assert done.returncode == 0, done.stderr
-    with np.load(path) as made:
-        if made["isa"] != isa:
-            pytest.skip(f"this processor has no {isa}")
-        # On a grid, all sums are exact: the same bits on every path.
-        labels, ref_labels = inputs.labels(100, 5), inputs.labels(700, 5)
-        for name in made.files:
-            if name == "isa":
-                continue
-            dtype, metric, k, which = name.split()
-            x = np.round(inputs.points(100, 9, seed=1) * 8).astype(dtype)
-            y = np.round(inputs.points(700, 9, seed=2) * 8).astype(dtype)
-            matrix = reference.pairwise_distance(
-                x.astype(np.float64), y.astype(np.float64), metric
-            ).numpy()
-            expected = sorted_rows(matrix.astype(dtype), int(k), "other_label", labels, ref_labels)
-            np.testing.assert_array_equal(made[name], expected["di".index(which)], name)
+    steps = {
+        (metric, k): (
+            "nearest_neighbors",
+            dict(queries=x, keys=y, k=k, metric=metric)
+            | labelled("other_label", labels, ref_labels),
+        )
+        for metric in (*DIFFERENCES, "dot")
+        for k in (3, 20, 90)
+    }
+    made = checks.run_on(isa, steps, tmp_path)
+    for metric, k in steps:
+        matrix = reference.pairwise_distance(x.astype(np.float64), y.astype(np.float64), metric)
+        rows = sorted_rows(matrix.numpy().astype(dtype), k, "other_label", labels, ref_labels)
+        for a, b in zip(made[metric, k], rows, strict=True):
+            np.testing.assert_array_equal(a, b, f"{metric} {k}")
 
 
 # ---- errors ----

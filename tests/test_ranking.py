@@ -1,10 +1,6 @@
 """The fused ranking losses: against the reference, by hand, gradients, properties."""
 
 import inspect
-import os
-import subprocess
-import sys
-import textwrap
 
 import hypothesis
 import numpy as np
@@ -733,38 +729,6 @@ def test_a_list_of_100_000(loss):
     assert abs(gradient.sum(dtype=np.float64)) < 1e-4 * np.abs(gradient).sum()
     wide = tpn.list_ranking_loss(scores.astype(np.float64), relevance, **options)
     np.testing.assert_allclose(value, wide, rtol=1e-5)
-
-
-_ISA = """
-    import numpy as np
-    from tf_pairwise import numpy as tpn, _numpy
-    rng = np.random.default_rng(0)
-    scores = rng.normal(size=(3, 301)).astype(np.float32)
-    relevance = rng.integers(0, 4, (3, 301))
-    print(_numpy.isa())
-    for loss in ("logistic", "hinge", "soft_zero_one", "mse"):
-        for lambda_weight in (None, "ndcg") if loss != "mse" else (None,):
-            value, gradient = tpn.list_ranking_loss(
-                scores, relevance, loss=loss, lambda_weight=lambda_weight, with_gradient=True
-            )
-            print(value, *gradient[0, :40])
-"""
-
-
-def test_instruction_sets_agree():
-    seen = {}
-    for isa in ("sse4", "avx2", "avx512"):
-        environment = dict(os.environ, TF_PAIRWISE_ISA=isa)
-        run = [sys.executable, "-c", textwrap.dedent(_ISA)]
-        done = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        name, *lines = done.stdout.splitlines()
-        seen[name] = np.array([float(x) for line in lines for x in line.split()])
-    if len(seen) < 2:
-        pytest.skip("this processor has one instruction set")
-    (first, *others) = seen.values()
-    for other in others:
-        checks.assert_close(other, first, 2e-6)
 
 
 # ---- NumPy ----

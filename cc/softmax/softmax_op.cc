@@ -41,9 +41,9 @@ TF_PAIRWISE_REGISTER_OP("SoftmaxLoss", SoftmaxAttributes)
     .Attr("with_gradient: bool")
     .SetShapeFn(LossShape<SoftmaxLossSpec>)
     .Doc(R"doc(
-A loss over the dot products s_ij of a batch, with log-sum-exp made online. The
-kinds are tf_pairwise's info_nce_loss, supervised_contrastive_loss, nt_xent_loss
-and sigmoid_contrastive_loss.
+A loss over the dot products s_ij of a batch, none of which is kept. The kinds
+are tf_pairwise's info_nce_loss, supervised_contrastive_loss, nt_xent_loss and
+sigmoid_contrastive_loss.
 
 queries: [n, d]; the embeddings of the kinds supervised and nt_xent.
 labels: [n] or [n, 1], of the kinds supervised and nt_xent.
