@@ -10,6 +10,7 @@
 #include "core/scratch.h"
 #include "ranking/list_items.h"
 #include "ranking/list_mse.h"
+#include "ranking/list_output.h"
 #include "ranking/list_sweep.h"
 #include "ranking/list_tiles.h"
 #include "ranking/ranking.h"
@@ -96,13 +97,6 @@ struct CallLayout {
   }
 };
 
-// Where a list's results go; null for what is not wanted.
-template <typename T>
-struct ListOutput {
-  T* losses;
-  T* gradient;
-};
-
 // Every two blocks of items meet once. In a round of the tournament a block
 // meets one other, so that the tiles of a round write to different items, and
 // the order in which an item's sums are made is that of the rounds.
@@ -127,58 +121,6 @@ void AddTiles(const ListRankingLoss& problem, bool with_gradient,
                AddListTile<T>(problem, with_gradient, items, block);
              });
   }
-}
-
-// A list with a score that is not finite. There is no order then, and so no
-// loss, but where no pair has a weight.
-template <typename T>
-LossSums AllNan(const ListRankingLoss& problem, const ListLayout<T>& list,
-                const ListOutput<T>& output) {
-  const T nan = static_cast<T>(std::nan(""));
-  LossSums sums;
-  for (int64_t p = 0; p < list.items.count; ++p) {
-    sums.counted += static_cast<double>(list.items.weights[p]) *
-                    PairsOfItem(problem, list.items, p);
-  }
-  sums.nonzero = sums.counted;
-  if (sums.counted == 0) return sums;
-  sums.sum = std::nan("");
-  for (int64_t p = 0; p < list.items.count; ++p) {
-    const int32_t k = list.keys[p].offset;
-    const double pairs = PairsOfItem(problem, list.items, p);
-    const double weight = static_cast<double>(list.items.weights[p]);
-    if (output.losses != nullptr && pairs > 0 && weight != 0) {
-      output.losses[k] = nan;
-    }
-    if (output.gradient != nullptr) output.gradient[k] = nan;
-  }
-  return sums;
-}
-
-// From the items by relevance to the caller's order.
-template <typename T>
-LossSums StoreItems(const ListRankingLoss& problem, double slope_scale,
-                    const ListLayout<T>& list, const ListOutput<T>& output) {
-  const Items<T> items = list.items;
-  LossSums sums;
-  for (int64_t p = 0; p < items.count; ++p) {
-    const int32_t k = list.keys[p].offset;
-    const double weight = static_cast<double>(items.weights[p]);
-    double loss = 0, slope = 0;
-    if (weight != 0) {  // else there is no loss, whatever it is
-      loss = weight * items.loss[p];
-      slope = weight * items.slope[p];
-      sums.sum += loss;
-      sums.counted += weight * PairsOfItem(problem, items, p);
-      sums.nonzero += weight * items.nonzero[p];
-    }
-    if (output.losses != nullptr) output.losses[k] = static_cast<T>(loss);
-    if (output.gradient != nullptr) {
-      output.gradient[k] =
-          static_cast<T>(slope_scale * (items.pulled[p] - slope));
-    }
-  }
-  return sums;
 }
 
 // One list: its losses, the gradient of their sum, and their sums.
