@@ -1,6 +1,6 @@
 """Two builds of the package against each other: the fused functions of every case, alternating.
 
-    python -m benchmarks.compare OLD NEW [--case NAME] [--rounds N]
+    python -m benchmarks.compare OLD NEW [--case NAME] [--without NAME] [--rounds N]
 
 OLD and NEW are folders that hold an installed `tf_pairwise` (a wheel unpacked, a site-packages).
 Each is loaded in a process of its own, and samples are taken in turn, so that what else the
@@ -80,6 +80,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("builds", nargs="*", metavar="OLD NEW")
     parser.add_argument("--case", action="append", help="names that hold this text")
+    parser.add_argument("--without", action="append", default=[], help="those are left out")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=0.05, help="of a sample, at least")
     parser.add_argument("--json")
@@ -96,6 +97,8 @@ def main() -> int:
     rows = []
     for name in names:
         if options.case and not any(part in name for part in options.case):
+            continue
+        if any(part in name for part in options.without):
             continue
         estimates = [build.ask(do="prepare", case=name) for build in builds]
         if any(isinstance(estimate, str) for estimate in estimates):
