@@ -116,15 +116,19 @@ def list_ranking_loss(
     pairs = exists[:, :, None] & exists[:, None, :]  # [B, i, j]
     if loss == "mse":
         pairs &= ~tf.eye(tf.shape(s)[1], dtype=tf.bool)
-        value = tf.square((s[:, :, None] - s[:, None, :]) - (y[:, :, None] - y[:, None, :]))
     else:
         pairs &= y[:, :, None] > y[:, None, :]
+    # A list without a pair of any weight does not exist.
+    there = tf.reduce_any(pairs & (weight != 0.0)[:, :, None], axis=[1, 2])
+    s = tf.where(there[:, None], s, tf.zeros_like(s))
+    if loss == "mse":
+        value = tf.square((s[:, :, None] - s[:, None, :]) - (y[:, :, None] - y[:, None, :]))
+    else:
         value = _loss((s[:, None, :] - s[:, :, None]) / temperature, loss, margin)
     if lambda_weight is not None:
         value *= tf.stop_gradient(_lambda(s, y, exists, lambda_weight, topn))
     # No order, and so no loss, in a list with a NaN.
-    there = tf.reduce_any(pairs & (weight != 0.0)[:, :, None], axis=[1, 2])
-    lost = tf.reduce_any(tf.math.is_nan(s), axis=1) & there
+    lost = tf.reduce_any(tf.math.is_nan(s), axis=1)
     value = tf.where(lost[:, None, None], tf.constant(float("nan"), s.dtype), value)
     value = tf.where(pairs, value, tf.zeros_like(value))
     return _reduce(value, weight, tf.cast(pairs, s.dtype), reduction)
