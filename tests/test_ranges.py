@@ -135,6 +135,15 @@ def test_second_derivatives_of_float32(function, metric, scale, tangents):
         np.testing.assert_allclose(a / largest, b / largest, atol=1e-4)
 
 
+@pytest.mark.parametrize("function", ["pairwise_distance", "paired_distance"])
+def test_the_least_euclidean_distance_with_a_gradient(function):
+    for distance, slope in ((3e-38, 0.0), (9e-38, 0.0), (2e-37, 1.0)):
+        args = [np.float32([[distance, 0.0]]), np.zeros((1, 2), np.float32)]
+        value, gradients = checks.value_and_gradients(OF_PAIRS[function](tpw, "euclidean"), args)
+        np.testing.assert_allclose(value, [args[0][0, 0]], 1e-5)
+        np.testing.assert_allclose(gradients, [[[slope, 0.0]], [[-slope, 0.0]]], 1e-6)
+
+
 # ---- float16: a gradient is not made of a distance that has been rounded to it ----
 
 

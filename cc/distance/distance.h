@@ -21,7 +21,8 @@
 // points, whatever their offset and however close: points are centred, and a
 // pair whose squared distance is small beside its norms is computed again from
 // differences in double. Rows that hold a NaN or an Inf have NaN distances.
-// Where the distance is zero, or a cosine's vector is, gradients are zero.
+// Where the distance is zero, or a cosine's vector is, gradients are zero; and
+// where a euclidean distance is at most TinyDistance (metric/form-inl.h).
 //
 // Determinism: results are the same bits for every number of workers.
 // No entry point allocates, starts threads or throws. `scratch` is at least as

@@ -23,7 +23,8 @@ def pairwise_distance(x, y=None, metric="euclidean"):
     float32 distances are within 1e-5 relative of the exact ones, wherever the points lie and
     however near they are to each other; halves are computed in float32 and rounded once. The
     gradient is 0 where a distance has none: at distance 0, for equal coordinates under
-    "manhattan", for a zero vector under "cosine". First and second derivatives are there.
+    "manhattan", for a zero vector under "cosine"; and at a "euclidean" distance up to 1e-37
+    (1e-300 in float64), whose reciprocal could overflow. First and second derivatives are there.
 
     Time is O(n m d); memory beside the result, O((n + m) d).
 
