@@ -7,14 +7,12 @@ import tensorflow as tf
 from hypothesis import strategies as st
 
 import tf_pairwise as tpw
-from tests import checks, inputs
+from tests import checks, inputs, properties
 from tf_pairwise import numpy as tpn
 from tf_pairwise import reference
 
 BATCH_REDUCTIONS = (*inputs.REDUCTIONS, "balanced_mean")
 DIFFERENCES = ("euclidean", "squared_euclidean", "manhattan", "chebyshev")
-EDGES = (0, 1, 2, 3, 5, 8, 15, 16, 17, 31, 33, 63, 64, 65)
-BIG_EDGES = (95, 96, 97, 191, 192, 193, 255, 256, 257)
 
 # Margins at which some pairs of `inputs.batch` count and others do not, under every metric.
 MARGINS = {
@@ -524,7 +522,7 @@ def test_points_without_coordinates():
     checks.assert_like_reference(lambda api: lambda x: api.batch_contrastive_loss(x, labels), [x])
 
 
-@pytest.mark.parametrize("n", BIG_EDGES)
+@pytest.mark.parametrize("n", properties.BIG_EDGES)
 def test_larger_than_a_tile(n):
     for refs in (None, "offset"):
         batch = Batch(n=n, d=4, classes=7, seed=n, weighted=True, refs=refs)
@@ -536,7 +534,7 @@ def test_larger_than_a_tile(n):
 @metrics
 @pytest.mark.parametrize("refs", [None, "offset"])
 def test_every_tile_edge(metric, refs):
-    for n in EDGES + BIG_EDGES:
+    for n in properties.EDGES + properties.BIG_EDGES:
         for d in (2, 33):
             batch = Batch(n=n, d=d, classes=5, seed=n + d, refs=refs, weighted=True)
             for reduction in ("mean", "balanced_mean", "none"):
@@ -555,14 +553,7 @@ def test_long_vectors(metric):
 
 # ---- properties ----
 
-batches = st.fixed_dictionaries(
-    dict(
-        n=st.sampled_from(EDGES),
-        d=st.sampled_from((1, 2, 3, 8, 17)),
-        classes=st.sampled_from((1, 2, 3, 7, 70)),
-        seed=st.integers(0, 1000),
-    )
-)
+batches = properties.batches()
 
 
 @hypothesis.settings(max_examples=80)

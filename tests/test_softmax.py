@@ -7,12 +7,10 @@ import tensorflow as tf
 from hypothesis import strategies as st
 
 import tf_pairwise as tpw
-from tests import checks, inputs
+from tests import checks, inputs, properties
 from tf_pairwise import reference
 
 REDUCTIONS = ("none", "sum", "mean")
-EDGES = (0, 1, 2, 3, 5, 8, 15, 16, 17, 31, 33, 63, 64, 65)
-BIG_EDGES = (95, 96, 97, 191, 192, 193, 255, 256, 257)
 
 dtypes = pytest.mark.parametrize("dtype", checks.DTYPES)
 
@@ -557,7 +555,7 @@ def test_points_without_coordinates(kind):
 
 
 @kinds
-@pytest.mark.parametrize("n", BIG_EDGES)
+@pytest.mark.parametrize("n", properties.BIG_EDGES)
 def test_larger_than_a_tile(kind, n):
     args, labels = softmax_inputs(kind, n=n, d=5, classes=7, dtype=np.float64)
     assert_same_softmax(kind, args, labels)
@@ -566,7 +564,7 @@ def test_larger_than_a_tile(kind, n):
 @pytest.mark.slow
 @kinds
 def test_every_tile_edge_of_softmax(kind):
-    for n in EDGES + BIG_EDGES:
+    for n in properties.EDGES + properties.BIG_EDGES:
         for d in (2, 33):
             for normalize in (True, False):
                 args, labels = softmax_inputs(kind, n=n, d=d, classes=5, dtype=np.float64)
@@ -583,14 +581,7 @@ def test_dimensions_of_softmax(kind, d):
 
 # ---- properties ----
 
-batches = st.fixed_dictionaries(
-    dict(
-        n=st.sampled_from(EDGES),
-        d=st.sampled_from((1, 2, 3, 8, 17)),
-        classes=st.sampled_from((1, 2, 3, 7, 70)),
-        seed=st.integers(0, 1000),
-    )
-)
+batches = properties.batches()
 
 
 @hypothesis.settings(max_examples=60)
@@ -608,7 +599,7 @@ def test_any_softmax(of, kind, normalize, temperature, path):
 
 @hypothesis.settings(max_examples=60)
 @hypothesis.given(
-    n=st.sampled_from(EDGES),
+    n=st.sampled_from(properties.EDGES),
     more=st.sampled_from((0, 1, 7, 64)),
     d=st.sampled_from((1, 3, 17)),
     classes=st.sampled_from((1, 3, 70)),

@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import strategies as st
 
 import tf_pairwise as tpw
-from tests import checks, inputs
+from tests import checks, inputs, properties
 from tf_pairwise import reference
 
 metrics = pytest.mark.parametrize("metric", inputs.METRICS)
@@ -553,14 +553,7 @@ def test_of_duplicates_the_first_is_mined(metric, mining, dtype, copies):
 
 # ---- properties ----
 
-batches = st.fixed_dictionaries(
-    dict(
-        n=st.sampled_from(EDGES),
-        d=st.sampled_from((1, 2, 3, 8, 17)),
-        classes=st.sampled_from((1, 2, 3, 7, 70)),
-        seed=st.integers(0, 1000),
-    )
-)
+batches = properties.batches(EDGES)
 
 
 def mines_noise(metric, d):

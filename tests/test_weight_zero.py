@@ -213,3 +213,11 @@ def test_of_an_item_that_is_in_no_pair_of_any_weight(reduction, loss):
         assert not np.any(value) and not np.any(gradient)
     made = tpn.list_ranking_loss(scores, relevance, with_gradient=True, **options)
     assert not any(map(np.any, made))
+
+
+def test_weights_that_cancel_are_weights():
+    scores = np.array([[np.nan, 1.0, 2.0]], np.float32)
+    relevance = np.array([[2.0, 2.0, 0.0]], np.float32)
+    weights = np.array([[1.0, -1.0, 0.0]])
+    for api in (tpw, tpn, reference):
+        assert np.isnan(api.list_ranking_loss(scores, relevance, item_weight=weights))

@@ -25,12 +25,15 @@ LossSums AllNan(const ListRankingLoss& problem, const ListLayout<T>& list,
                 const ListOutput<T>& output) {
   const T nan = static_cast<T>(std::nan(""));
   LossSums sums;
+  bool there = false;
   for (int64_t p = 0; p < list.items.count; ++p) {
-    sums.counted += static_cast<double>(list.items.weights[p]) *
-                    PairsOfItem(problem, list.items, p);
+    const double weight = static_cast<double>(list.items.weights[p]) *
+                          PairsOfItem(problem, list.items, p);
+    there = there || weight != 0;
+    sums.counted += weight;
   }
+  if (!there) return LossSums();
   sums.nonzero = sums.counted;
-  if (sums.counted == 0) return sums;
   sums.sum = std::nan("");
   for (int64_t p = 0; p < list.items.count; ++p) {
     const int32_t k = list.keys[p].offset;

@@ -1,7 +1,6 @@
 // The losses over all pairs of lists: which lists are a unit of work, what is
 // done with one, and the reduction.
 
-#include <cmath>
 #include <type_traits>
 
 #include "core/float_mode.h"

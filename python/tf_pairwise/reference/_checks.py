@@ -77,18 +77,16 @@ def weights(value, points_of, dtype=None):
 
 def of_weight(weight, *rows):
     """Rows [n, ...], zeros where the weight is 0: those do not exist, whatever is in them."""
-    there = tf.not_equal(weight, 0.0)
-    return [
-        tf.where(
-            tf.reshape(there, tf.concat([tf.shape(there), tf.ones([tf.rank(x) - 1], tf.int32)], 0)),
-            x,
-            tf.zeros_like(x),
-        )
-        for x in rows
-    ]
+
+    def kept(x):
+        inner = tf.ones([tf.rank(x) - tf.rank(weight)], tf.int32)
+        there = tf.reshape(weight != 0.0, tf.concat([tf.shape(weight), inner], 0))
+        return tf.where(there, x, tf.zeros_like(x))
+
+    return [kept(x) for x in rows]
 
 
 def weigh(weight, losses):
     """Their product, 0 where the weight is, whatever the loss."""
-    there = tf.not_equal(weight, 0.0)
-    return weight * tf.where(there, losses, tf.zeros_like(losses))
+    (losses,) = of_weight(weight, losses)
+    return weight * losses

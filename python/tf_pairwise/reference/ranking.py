@@ -39,8 +39,7 @@ def pairwise_ranking_loss(
     _checks.alike("scores_neg", scores_neg, "scores_pos", scores_pos, slice(None))
     preferred, other = _computable(scores_pos), _computable(scores_neg)
     weight = _like("sample_weight", sample_weight, preferred)
-    # A pair of weight 0 does not exist, whatever is in it.
-    preferred, other = (tf.where(weight == 0.0, tf.zeros_like(x), x) for x in (preferred, other))
+    preferred, other = _checks.of_weight(weight, preferred, other)
     value = _loss((other - preferred) / temperature, loss, margin)
     return _reduce(value, weight, tf.ones_like(value), reduction)
 
