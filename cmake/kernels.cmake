@@ -2,7 +2,7 @@
 # nothing else, so that a kernel that includes TensorFlow, XLA or Python does not
 # compile. No -march: simd/ picks the instruction set at run time.
 file(GLOB kernel_sources CONFIGURE_DEPENDS cc/*/*.cc)
-list(FILTER kernel_sources EXCLUDE REGEX "(_test|_op|_xla)\\.cc$|/adapters/")
+list(FILTER kernel_sources EXCLUDE REGEX "(_test|_op|_xla|_gpu)\\.cc$|/adapters/")
 
 add_library(kernel_objects OBJECT ${kernel_sources})
 target_include_directories(kernel_objects PUBLIC ${PROJECT_SOURCE_DIR}/cc)

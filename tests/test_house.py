@@ -98,7 +98,7 @@ def test_only_simd_includes_highway():
 
 def test_only_cuda_files_include_cuda():
     def may(path):
-        return path.parent.name == "cuda" or path.name.endswith((".cu", "_gpu.cc"))
+        return path.parent.name == "cuda" or path.name.endswith(("_gpu.cc", "_gpu-inl.h"))
 
     assert not offenders(may, lambda header: re.match(r"(cuda|cub/|cooperative_groups)", header))
 

@@ -203,14 +203,15 @@ class PointGradients {
 
   // What the kernel made, times *scale; a null scale is 1.
   template <typename Call>
-  void Finish(Call& call, const Problem& problem, const void* scale) const {
+  Status Finish(Call& call, const Problem& problem, const void* scale) const {
     for (int i = 0; i < kGradients<Spec>; ++i) {
       if (!Spec::HasGradient(problem, i)) continue;
       if (scale == nullptr && made_[i] == outputs_[i]) continue;
-      Scale(call.dtype(Spec::kPoints[i]),
-            call.shape(Spec::kPoints[i]).elements(), made_[i], scale,
-            outputs_[i], call.launcher());
+      TF_PAIRWISE_RETURN_IF_ERROR(Scale(
+          call.dtype(Spec::kPoints[i]), call.shape(Spec::kPoints[i]).elements(),
+          made_[i], scale, outputs_[i], call.launcher()));
     }
+    return Ok();
   }
 
  private:
@@ -320,8 +321,9 @@ class LossGradOp {
       } else {
         TF_PAIRWISE_RETURN_IF_ERROR(call.Output(i, shape, &gradient));
       }
-      Scale(dtype, shape.elements(), call.input(kCached + i),
-            call.input(kUpstream), gradient, call.launcher());
+      TF_PAIRWISE_RETURN_IF_ERROR(
+          Scale(dtype, shape.elements(), call.input(kCached + i),
+                call.input(kUpstream), gradient, call.launcher()));
     }
     return Ok();
   }
@@ -337,8 +339,9 @@ class LossGradOp {
       void* weights = nullptr;
       TF_PAIRWISE_RETURN_IF_ERROR(
           call.Scratch(n * SizeOfCompute(problem.dtype), &weights));
-      Multiply(problem.dtype, n, arrays.weights, call.input(kUpstream), weights,
-               call.launcher());
+      TF_PAIRWISE_RETURN_IF_ERROR(Multiply(problem.dtype, n, arrays.weights,
+                                           call.input(kUpstream), weights,
+                                           call.launcher()));
       arrays.weights = weights;
     }
     PointGradients<Spec> gradients;
@@ -346,8 +349,7 @@ class LossGradOp {
         gradients.Allocate(call, problem, /*first=*/0, &arrays));
     TF_PAIRWISE_RETURN_IF_ERROR(
         RunLoss<Spec>(call, problem, arrays, /*with_gradient=*/true));
-    gradients.Finish(call, problem, scale);
-    return Ok();
+    return gradients.Finish(call, problem, scale);
   }
 
   Problem problem_;
@@ -381,8 +383,8 @@ class LossAndGradientOp {
     }
     TF_PAIRWISE_RETURN_IF_ERROR(
         RunLoss<Spec>(call, problem, arrays, with_gradient_));
-    if (with_gradient_) gradients.Finish(call, problem, /*scale=*/nullptr);
-    return Ok();
+    if (!with_gradient_) return Ok();
+    return gradients.Finish(call, problem, /*scale=*/nullptr);
   }
 
  private:

@@ -1,8 +1,6 @@
 #ifndef TF_PAIRWISE_CORE_REDUCE_H_
 #define TF_PAIRWISE_CORE_REDUCE_H_
 
-#include <cstdint>
-
 #include "core/types.h"
 
 // What the reductions have in common: sums to a loss and its gradient's scale,

@@ -91,24 +91,26 @@ const void* At(const void* array, int64_t bytes) {
 
 }  // namespace
 
-void Scale(DType dtype, int64_t count, const void* in, const void* scale,
-           void* out, const ParallelFor& launcher) {
+Status Scale(DType dtype, int64_t count, const void* in, const void* scale,
+             void* out, const ParallelFor& launcher) {
   const Table& table = Kernels();
   const int64_t compute_size = SizeOfCompute(dtype), size = SizeOf(dtype);
   ForEachUnit(count, launcher, [&](int64_t begin, int64_t some) {
     table.scale(dtype, some, At(in, begin * compute_size), scale,
                 static_cast<char*>(out) + begin * size);
   });
+  return Ok();
 }
 
-void Multiply(DType dtype, int64_t count, const void* a, const void* b,
-              void* out, const ParallelFor& launcher) {
+Status Multiply(DType dtype, int64_t count, const void* a, const void* b,
+                void* out, const ParallelFor& launcher) {
   const Table& table = Kernels();
   const int64_t size = SizeOfCompute(dtype);
   ForEachUnit(count, launcher, [&](int64_t begin, int64_t some) {
     table.multiply(dtype, some, At(a, begin * size), At(b, begin * size),
                    static_cast<char*>(out) + begin * size);
   });
+  return Ok();
 }
 
 }  // namespace tf_pairwise

@@ -1,0 +1,88 @@
+#ifndef TF_PAIRWISE_TILE_GPU_OPERAND_H_
+#define TF_PAIRWISE_TILE_GPU_OPERAND_H_
+
+#include <cstdint>
+
+#include "core/rounds.h"
+#include "core/scratch.h"
+#include "core/status.h"
+#include "core/stream.h"
+#include "core/types.h"
+#include "metric/traits.h"
+#include "tile/sides.h"
+
+// A set of points made ready for a GPU's tiles, and the gradient sums over it:
+// Operand, GradientSums and Sides (operand.h, sides.h) where all arrays are the
+// device's. No panels: kernels read rows.
+
+namespace tf_pairwise {
+
+template <typename T>
+struct GpuOperand {
+  // Rows are padded to this many, columns to kColumnPadding, with zeros.
+  static constexpr int64_t kRowPadding = 128;
+  static constexpr int64_t kColumnPadding = 16;
+
+  DType dtype = DType::kFloat32;
+  Metric metric{};   // of the points and their gradients
+  Metric product{};  // of the values of pairs
+  int64_t n = 0, d = 0;
+  int64_t padded_n = 0;
+  int64_t stride = 0;
+  T* rows = nullptr;          // [padded_n, stride]
+  T* term = nullptr;          // [padded_n]
+  T* inverse_norm = nullptr;  // [padded_n], cosine: 1 / |x|, 0 for zero
+  const T* source = nullptr;  // [n, d], the points themselves
+  T* converted = nullptr;     // halves: the scratch behind `source`
+  T* centre = nullptr;        // [d]
+  T* sums = nullptr;          // [n, stride], with a gradient
+  T* factor = nullptr;        // [padded_n], the factor of the point itself
+
+  void LayOut(Scratch& scratch, const PairSet& pairs, int64_t count,
+              bool gradient);
+  // The centre is made from the points where `common` is null.
+  Status Prepare(const void* points, const T* common, const Stream& stream);
+  Status ClearSums(const Stream& stream) const;
+  // gradient [n, d] = *scale times the gradient; a null scale is 1.
+  Status Finish(const double* scale, void* gradient,
+                const Stream& stream) const;
+};
+
+template <typename T>
+struct GpuSides {
+  GpuOperand<T> x, y;
+  bool self = true;
+
+  const GpuOperand<T>& right() const { return self ? x : y; }
+
+  void LayOut(Scratch& scratch, const PairSet& pairs, bool gradient) {
+    self = pairs.self;
+    x.LayOut(scratch, pairs, pairs.n, gradient);
+    if (!self) y.LayOut(scratch, pairs, pairs.m, gradient);
+  }
+  Status Prepare(const void* x_points, const void* y_points,
+                 const Stream& stream) {
+    TF_PAIRWISE_RETURN_IF_ERROR(x.Prepare(x_points, nullptr, stream));
+    return self ? Ok() : y.Prepare(y_points, x.centre, stream);
+  }
+  GpuSides Exchanged() const {
+    GpuSides other = *this;
+    other.x = right();
+    other.y = x;
+    return other;
+  }
+  Status ClearSums(const Stream& stream) const {
+    TF_PAIRWISE_RETURN_IF_ERROR(x.ClearSums(stream));
+    return self ? Ok() : y.ClearSums(stream);
+  }
+  Status Finish(const double* scale, void* x_gradient, void* y_gradient,
+                const Stream& stream) const {
+    TF_PAIRWISE_RETURN_IF_ERROR(x.Finish(scale, x_gradient, stream));
+    return self || y_gradient == nullptr ? Ok()
+                                         : y.Finish(scale, y_gradient, stream);
+  }
+};
+
+}  // namespace tf_pairwise
+
+#endif  // TF_PAIRWISE_TILE_GPU_OPERAND_H_
