@@ -52,6 +52,14 @@ TF_PAIRWISE_DEVICE void EachCoordinate(int64_t d, const F& f) {
   });
 }
 
+// Writes a value that all of a warp's lanes have.
+template <typename S>
+TF_PAIRWISE_DEVICE void StoreOnce(double value, S* p) {
+  EachLane([&](int lane) {
+    if (lane == 0) Store(static_cast<Computed<S>>(value), p);
+  });
+}
+
 // Both gradients of a pair, times `weight`.
 template <typename S, typename G>
 TF_PAIRWISE_DEVICE void StoreSlopes(Metric metric, const DirectPair& pair,

@@ -33,14 +33,6 @@ TF_PAIRWISE_DEVICE double WeightAt(const T* weights, int64_t i) {
   return weights == nullptr ? 1 : static_cast<double>(weights[i]);
 }
 
-// Writes a value that all of a warp's lanes have.
-template <typename S>
-TF_PAIRWISE_DEVICE void StoreOnce(double value, S* p) {
-  EachLane([&](int lane) {
-    if (lane == 0) Store(static_cast<Computed<S>>(value), p);
-  });
-}
-
 template <class Loss>
 struct ExplicitKernel {
   TF_PAIRWISE_KERNEL_NAME(Loss::Name());
