@@ -120,11 +120,12 @@ TF_PAIRWISE_EXPORT Status PairedDistanceGradGradCpu(
     const PairedDistance& problem, const void* x, const void* y,
     const void* upstream, const void* u, const void* w, void* upstream_out,
     void* x_out, void* y_out, void* scratch, const ParallelFor& parallel);
-// Needs no scratch.
+TF_PAIRWISE_EXPORT int64_t
+PairedDistanceGradGradGpuScratchBytes(const PairedDistance& problem);
 TF_PAIRWISE_EXPORT Status PairedDistanceGradGradGpu(
     const PairedDistance& problem, const void* x, const void* y,
     const void* upstream, const void* u, const void* w, void* upstream_out,
-    void* x_out, void* y_out, const Stream& stream);
+    void* x_out, void* y_out, void* scratch, const Stream& stream);
 
 }  // namespace tf_pairwise
 

@@ -61,11 +61,15 @@ Status PairedDistanceGradGpu(const PairedDistance& problem, const void* x,
   return LaunchPaired<PairedGradients>(problem, arrays, stream);
 }
 
+int64_t PairedDistanceGradGradGpuScratchBytes(const PairedDistance&) {
+  return 0;
+}
+
 Status PairedDistanceGradGradGpu(const PairedDistance& problem, const void* x,
                                  const void* y, const void* upstream,
                                  const void* u, const void* w,
                                  void* upstream_out, void* x_out, void* y_out,
-                                 const Stream& stream) {
+                                 void*, const Stream& stream) {
   return LaunchPaired<PairedSeconds>(
       problem, {x, y, nullptr, upstream, u, w, upstream_out, x_out, y_out},
       stream);
