@@ -41,11 +41,14 @@
 
 #if defined(__CUDACC__)
 #define TF_PAIRWISE_DEVICE __device__ __forceinline__
+#define TF_PAIRWISE_PRAGMA_(text) _Pragma(#text)
 #define TF_PAIRWISE_UNROLL _Pragma("unroll")
+#define TF_PAIRWISE_UNROLL_BY(n) TF_PAIRWISE_PRAGMA_(unroll n)
 #define TF_PAIRWISE_KERNEL_NAME(name) static_assert(true)
 #else
 #define TF_PAIRWISE_DEVICE inline
 #define TF_PAIRWISE_UNROLL
+#define TF_PAIRWISE_UNROLL_BY(n)
 #define TF_PAIRWISE_KERNEL_NAME(name) \
   static std::string Name() { return name; }
 #endif

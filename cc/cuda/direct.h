@@ -48,6 +48,7 @@ struct PairSlope<M, T, true> {
 template <class F>
 TF_PAIRWISE_DEVICE void EachCoordinate(int64_t d, const F& f) {
   EachLane([&](int lane) {
+    TF_PAIRWISE_UNROLL_BY(2)
     for (int64_t k = lane; k < d; k += kWarp) f(k);
   });
 }

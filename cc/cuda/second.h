@@ -61,6 +61,7 @@ struct WarpQuad {
     return OverLanes(
         [&](int lane) {
           double sum = 0;
+          TF_PAIRWISE_UNROLL_BY(2)
           for (int64_t k = lane; k < points.d; k += kWarp) sum += f(k);
           return sum;
         },
