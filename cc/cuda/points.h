@@ -52,7 +52,7 @@ struct WarpSide {
     return OverLanes(
         [&](int lane) {
           double largest = 0;
-          TF_PAIRWISE_UNROLL_BY(1)
+          TF_PAIRWISE_LOOP
           for (int64_t k = lane; k < d; k += kWarp) {
             const double v = static_cast<double>(Load(x + k));
             const double size = v < 0 ? -v : v;
@@ -66,7 +66,7 @@ struct WarpSide {
     return OverLanes(
                [&](int lane) {
                  double poison = 0;
-                 TF_PAIRWISE_UNROLL_BY(1)
+                 TF_PAIRWISE_LOOP
                  for (int64_t k = lane; k < d; k += kWarp) {
                    poison += 0 * static_cast<double>(Load(x + k));
                  }
