@@ -6,6 +6,7 @@
 #include "core/export.h"
 #include "core/parallel.h"
 #include "core/status.h"
+#include "core/stream.h"
 #include "core/types.h"
 
 // The distance family: all distances between two sets of points, and the
@@ -72,6 +73,12 @@ TF_PAIRWISE_EXPORT Status PairwiseDistanceGradGradCpu(
     const PairwiseDistance& problem, const void* x, const void* y,
     const void* upstream, const void* u, const void* w, void* upstream_out,
     void* x_out, void* y_out, void* scratch, const ParallelFor& parallel);
+TF_PAIRWISE_EXPORT int64_t
+PairwiseDistanceGradGradGpuScratchBytes(const PairwiseDistance& problem);
+TF_PAIRWISE_EXPORT Status PairwiseDistanceGradGradGpu(
+    const PairwiseDistance& problem, const void* x, const void* y,
+    const void* upstream, const void* u, const void* w, void* upstream_out,
+    void* x_out, void* y_out, void* scratch, const Stream& stream);
 
 // ---- [n, d], [n, d] -> [n] ----
 
@@ -88,6 +95,10 @@ TF_PAIRWISE_EXPORT Status PairedDistanceCpu(const PairedDistance& problem,
                                             const void* x, const void* y,
                                             void* distances,
                                             const ParallelFor& parallel);
+TF_PAIRWISE_EXPORT Status PairedDistanceGpu(const PairedDistance& problem,
+                                            const void* x, const void* y,
+                                            void* distances,
+                                            const Stream& stream);
 
 // x_grad, y_grad [n, d] of sum(upstream * distances).
 TF_PAIRWISE_EXPORT Status PairedDistanceGradCpu(const PairedDistance& problem,
@@ -95,6 +106,11 @@ TF_PAIRWISE_EXPORT Status PairedDistanceGradCpu(const PairedDistance& problem,
                                                 const void* upstream,
                                                 void* x_grad, void* y_grad,
                                                 const ParallelFor& parallel);
+TF_PAIRWISE_EXPORT Status PairedDistanceGradGpu(const PairedDistance& problem,
+                                                const void* x, const void* y,
+                                                const void* upstream,
+                                                void* x_grad, void* y_grad,
+                                                const Stream& stream);
 
 // The gradient of sum(u * x_grad) + sum(w * y_grad) with respect to upstream
 // [n], x and y [n, d].
@@ -104,6 +120,12 @@ TF_PAIRWISE_EXPORT Status PairedDistanceGradGradCpu(
     const PairedDistance& problem, const void* x, const void* y,
     const void* upstream, const void* u, const void* w, void* upstream_out,
     void* x_out, void* y_out, void* scratch, const ParallelFor& parallel);
+TF_PAIRWISE_EXPORT int64_t
+PairedDistanceGradGradGpuScratchBytes(const PairedDistance& problem);
+TF_PAIRWISE_EXPORT Status PairedDistanceGradGradGpu(
+    const PairedDistance& problem, const void* x, const void* y,
+    const void* upstream, const void* u, const void* w, void* upstream_out,
+    void* x_out, void* y_out, void* scratch, const Stream& stream);
 
 }  // namespace tf_pairwise
 

@@ -8,6 +8,7 @@
 #include "core/parallel.h"
 #include "core/reduce.h"
 #include "core/status.h"
+#include "core/stream.h"
 #include "core/types.h"
 
 // The triplet family: the loss of explicit triplets, the losses over all the
@@ -60,6 +61,11 @@ TF_PAIRWISE_EXPORT Status TripletLossCpu(const TripletLoss& problem,
                                          const TripletArrays& arrays,
                                          void* scratch,
                                          const ParallelFor& parallel);
+TF_PAIRWISE_EXPORT int64_t
+TripletLossGpuScratchBytes(const TripletLoss& problem);
+TF_PAIRWISE_EXPORT Status TripletLossGpu(const TripletLoss& problem,
+                                         const TripletArrays& arrays,
+                                         void* scratch, const Stream& stream);
 
 // ---- the triplets of a labelled batch ----
 
