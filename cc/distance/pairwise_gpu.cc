@@ -95,8 +95,8 @@ Status GradientOfOne(const PairwiseDistance& problem, const void* x,
                           return decltype(m)::kZeroToItself;
                         });
   TF_PAIRWISE_RETURN_IF_ERROR(walk.Prepare(x, y, stream));
-  TF_PAIRWISE_RETURN_IF_ERROR(walk.Run(
-      problem.self ? 0 : -1, true, stream, [&](const Strip<T>& strip) {
+  TF_PAIRWISE_RETURN_IF_ERROR(
+      walk.Run(problem.self ? 0 : -1, true, stream, [&](const Strip<T>& strip) {
         return VisitGpuType(problem.dtype, [&](auto type) {
           using S = decltype(type);
           if constexpr (std::is_same_v<Computed<S>, T>) {
@@ -143,12 +143,11 @@ Status PairwiseDistanceGpu(const PairwiseDistance& problem, const void* x,
   TF_PAIRWISE_RETURN_IF_ERROR(Check(problem));
   for (int64_t b = 0; b < problem.batch; ++b) {
     const Part part(problem, b);
-    TF_PAIRWISE_RETURN_IF_ERROR(
-        VisitCompute(problem.dtype, [&](auto compute) {
-          return DistancesOfOne<decltype(compute)>(
-              problem, At(x, part.x_bytes), At(y, part.y_bytes),
-              At(distances, part.pair_bytes), scratch, stream);
-        }));
+    TF_PAIRWISE_RETURN_IF_ERROR(VisitCompute(problem.dtype, [&](auto compute) {
+      return DistancesOfOne<decltype(compute)>(
+          problem, At(x, part.x_bytes), At(y, part.y_bytes),
+          At(distances, part.pair_bytes), scratch, stream);
+    }));
   }
   return Ok();
 }
@@ -158,19 +157,18 @@ int64_t PairwiseDistanceGradGpuScratchBytes(const PairwiseDistance& problem) {
 }
 
 Status PairwiseDistanceGradGpu(const PairwiseDistance& problem, const void* x,
-                               const void* y, const void* upstream,
+                               const void* y, const void*, const void* upstream,
                                void* x_grad, void* y_grad, void* scratch,
                                const Stream& stream) {
   TF_PAIRWISE_RETURN_IF_ERROR(Check(problem));
   for (int64_t b = 0; b < problem.batch; ++b) {
     const Part part(problem, b);
-    TF_PAIRWISE_RETURN_IF_ERROR(
-        VisitCompute(problem.dtype, [&](auto compute) {
-          return GradientOfOne<decltype(compute)>(
-              problem, At(x, part.x_bytes), At(y, part.y_bytes),
-              At(upstream, part.pair_bytes), At(x_grad, part.x_bytes),
-              At(y_grad, part.y_bytes), scratch, stream);
-        }));
+    TF_PAIRWISE_RETURN_IF_ERROR(VisitCompute(problem.dtype, [&](auto compute) {
+      return GradientOfOne<decltype(compute)>(
+          problem, At(x, part.x_bytes), At(y, part.y_bytes),
+          At(upstream, part.pair_bytes), At(x_grad, part.x_bytes),
+          At(y_grad, part.y_bytes), scratch, stream);
+    }));
   }
   return Ok();
 }
