@@ -37,7 +37,7 @@ def embedded(paths):
             f'asm(".section .rodata\\n.balign 16\\n"\n'
             f'    ".globl {symbol}\\n.hidden {symbol}\\n"\n'
             f'    "{symbol}:\\n.incbin \\"{path}\\"\\n.byte 0\\n.previous\\n");\n'
-            f"extern \"C\" const char {symbol}[];\n"
+            f'extern "C" const char {symbol}[];\n'
         )
         is_ptx = "true" if ending == "ptx" else "false"
         images.append(f"    {{{stems.index(stem)}, {number}, {is_ptx}, {symbol}}},\n")
