@@ -283,6 +283,13 @@ inline void DefineGpuArray(py::module_& module) {
                              [](const GpuArray& array) {
                                return reinterpret_cast<uintptr_t>(array.stream);
                              })
+      .def(
+          "renamed",
+          [](GpuArray array, std::string dtype) {
+            array.dtype = std::move(dtype);
+            return array;
+          },
+          "The same memory, of another dtype of that size.")
       .def_static("from_dlpack", &FromDLPack, "Of a capsule, which it takes.")
       .def("to_dlpack", &ToDLPack, "A capsule of the same memory.")
       .def("wait_for", &WaitFor, "Waits for a stream of the array's GPU.")
