@@ -80,7 +80,7 @@ class Argument:
             return self
         made = self._made(dtype, self.library.convert, dtype)
         if not made.memory.contiguous or made.dtype.name != dtype:
-            self._cannot(dtype, f", its library makes {made} of it")
+            self._cannot(dtype, f", whose {type(self.array).__name__}.astype made {made}")
         return made
 
     def differs_from(self, label, dtype):
@@ -125,8 +125,8 @@ class Argument:
 
     def _cannot(self, expected, why=""):
         raise TypeError(
-            f"{self.name}: got {self} on a GPU, expected a contiguous array of {expected}, "
-            f"which a {type(self.array).__name__} is not converted to here{why}"
+            f"{self.name}: got {self}, on a GPU, expected a contiguous array of {expected}; "
+            f"convert it with its own library{why}"
         )
 
 
