@@ -4,21 +4,18 @@ What an array is, it says by DLPack or by `__cuda_array_interface__`; PyTorch an
 program has imported them, are asked for their stream and have their own arrays back.
 """
 
-import sys
-
 import numpy as np
 
 from tf_pairwise import _numpy
-
-_CUDA = (2, 13)  # DLPack's numbers of a GPU's memory and of managed memory
-_LEGACY = 1  # the handle of the default stream
+from tf_pairwise.numpy import _libraries
+from tf_pairwise.numpy._device_array import DEFAULT_STREAM, DeviceArray, handle
 
 
 def argument(name, value):
     """`value` as an Argument, or None of what is on the host."""
     if isinstance(value, np.ndarray | list | tuple):
         return None
-    library = _library_of(value)
+    library = _libraries.of(value)
     if library is None:
         return None
     _numpy.require_gpu()
@@ -36,18 +33,20 @@ def check_together(name, value, first):
 def run(op, attributes, inputs):
     """The outputs of an op, as GpuArray, on the stream of the first Argument's library.
 
-    Of other streams than that, and of libraries that name none, work is waited for.
+    Other streams than that are waited for before and, as nothing orders the end of their memory
+    after this, so is the work itself.
     """
     arguments = [value for value in inputs if isinstance(value, Argument)]
-    first = arguments[0]
-    stream, kept = next((other.stream for other in arguments if other.stream), (_LEGACY, None))
-    for handle in {_named(other.stream[0]) for other in arguments if other.stream}:
-        if handle != _named(stream):
-            first.memory.wait_for(handle)
+    memory = arguments[0].memory
+    streams = [other.stream for other in arguments if other.stream]
+    stream, kept = streams[0] if streams else (DEFAULT_STREAM, None)
+    others = {handle(other) for other, _ in streams} - {handle(stream)}
+    for other in others:
+        memory.wait_for(other)
     memories = [value.memory if isinstance(value, Argument) else value for value in inputs]
     made = _numpy.run_on_gpu(op, attributes, memories, stream, kept)
-    if any(other.lent for other in arguments):
-        first.memory.wait_for(stream)
+    if others or any(argument.lent for argument in arguments):
+        memory.wait_for(stream)
     return made
 
 
@@ -95,12 +94,12 @@ class Argument:
 
     def copy_to_host(self):
         """As an array of NumPy; waits for it."""
-        handle = (self.stream or (_LEGACY, None))[0]
-        return self.stored().memory.copy_to_host(handle)
+        stream, _ = self.stream or (DEFAULT_STREAM, None)
+        return self.stored().memory.copy_to_host(stream)
 
     def points(self):
         """The same; what its interface calls uint16 is bfloat16, for which it has no name."""
-        nameless = self.library is _Interface and not hasattr(self.array, "__dlpack__")
+        nameless = self.library is _libraries.Interface and not hasattr(self.array, "__dlpack__")
         if nameless and self.dtype == np.uint16:
             self.memory = self.memory.renamed("bfloat16")
             self.dtype = _dtype("bfloat16")
@@ -116,11 +115,11 @@ class Argument:
 
     def _made(self, expected, function, *arguments):
         """What a function of the library's makes of the array."""
-        if not (hasattr(self.array, "astype") or self.library is _Torch):
+        if not (hasattr(self.array, "astype") or self.library is _libraries.Torch):
             self._cannot(expected)
         made = Argument(self.name, function(self.array, *arguments), self.library)
         # Nobody but this call has it.
-        made.lent = made.lent or self.library is _Interface
+        made.lent = made.lent or self.library is _libraries.Interface
         return made
 
     def _cannot(self, expected, why=""):
@@ -128,79 +127,6 @@ class Argument:
             f"{self.name}: got {self}, on a GPU, expected a contiguous array of {expected}; "
             f"convert it with its own library{why}"
         )
-
-
-class DeviceArray:
-    """A result on a GPU, for every library: by DLPack or by `__cuda_array_interface__`.
-
-    Its elements are in C's order. They are written by work that is put on a stream and perhaps
-    not done: whoever takes the array over asks for it, and gets them in order. The memory is
-    freed when this and all that was made of it is gone, in the order of that stream, which has
-    to live as long.
-    """
-
-    def __init__(self, memory):
-        self._memory = memory
-
-    @property
-    def shape(self):
-        return self._memory.shape
-
-    @property
-    def dtype(self):
-        """NumPy's; of bfloat16 that of ml_dtypes, where it is installed, else uint16."""
-        name = self._memory.dtype
-        return np.dtype(name) if name != "bfloat16" else _bfloat16_on_host()
-
-    @property
-    def ndim(self):
-        return len(self.shape)
-
-    @property
-    def size(self):
-        return int(np.prod(self.shape))
-
-    @property
-    def device(self):
-        """The number of the GPU."""
-        return self._memory.device
-
-    def copy_to_host(self):
-        """A copy as an array of NumPy."""
-        copy = self._memory.copy_to_host(self._memory.stream)
-        return copy.view(self.dtype)
-
-    @property
-    def __cuda_array_interface__(self):
-        """bfloat16, for which it has no name, is uint16."""
-        name = self._memory.dtype
-        return dict(
-            version=3,
-            shape=self.shape,
-            typestr=np.dtype("uint16" if name == "bfloat16" else name).str,
-            data=(self._memory.data, False),
-            strides=None,
-            stream=_named(self._memory.stream),
-        )
-
-    def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
-        if copy or dl_device not in (None, self.__dlpack_device__()):
-            raise BufferError("an array on a GPU is lent where it is, and not copied")
-        if stream != -1 and _named(stream) != _named(self._memory.stream):
-            self._memory.wait_for(self._memory.stream)
-        return self._memory.to_dlpack()
-
-    def __dlpack_device__(self):
-        return _CUDA[0], self._memory.device
-
-    def __len__(self):
-        if not self.shape:
-            raise TypeError("len() of an array of shape ()")
-        return self.shape[0]
-
-    def __repr__(self):
-        name, shape = self._memory.dtype, list(self.shape)
-        return f"<DeviceArray: {name} of shape {shape} on GPU {self.device}>"
 
 
 def _place(array):
@@ -225,139 +151,3 @@ def _dtype(name):
         return np.dtype(name)
     except TypeError:
         return _Named(name)
-
-
-def _bfloat16_on_host():
-    try:
-        import ml_dtypes
-    except ImportError:
-        return np.dtype(np.uint16)
-    return np.dtype(ml_dtypes.bfloat16)
-
-
-def _named(stream):
-    """A handle of a stream: the default stream has one name."""
-    return stream or _LEGACY
-
-
-# ---- libraries ----
-#
-# read(name, array)      the memory, stream and lent of an Argument
-# convert(array, dtype)  contiguous, of the dtype of that name
-# result(device_array)   the caller's array of it
-
-
-class _Torch:
-    @staticmethod
-    def read(name, array):
-        torch = sys.modules["torch"]
-        if array.requires_grad and torch.is_grad_enabled():
-            raise TypeError(
-                f"{name}: got a tensor that requires a gradient, expected {name}.detach(): "
-                "nothing here is recorded for one; ask for it by with_gradient"
-            )
-        memory = _numpy.GpuArray(
-            data=array.data_ptr(),
-            shape=tuple(array.shape),
-            dtype=str(array.dtype).removeprefix("torch."),
-            device=array.device.index,
-            contiguous=array.is_contiguous(),
-        )
-        stream = torch.cuda.current_stream(array.device)
-        return memory, (stream.cuda_stream, stream), False
-
-    @staticmethod
-    def convert(array, dtype):
-        return array.detach().to(getattr(sys.modules["torch"], dtype)).contiguous()
-
-    @staticmethod
-    def result(made):
-        return sys.modules["torch"].from_dlpack(made)
-
-
-class _Interface:
-    """Any array that says where it is, in the order in which it is asked."""
-
-    @staticmethod
-    def read(name, array):
-        if isinstance(array, DeviceArray):
-            return array._memory, (array._memory.stream, None), False
-        interface = _interface(array)
-        if interface is None:
-            # The producer orders its work before what is put on this stream from here on.
-            memory = _numpy.GpuArray.from_dlpack(array.__dlpack__(stream=_LEGACY))
-            return memory, (_LEGACY, None), True
-        memory = _read_interface(name, interface)
-        stream = interface.get("stream")
-        return memory, None if stream is None else (stream, None), stream is None
-
-    @staticmethod
-    def convert(array, dtype):
-        return array.astype(dtype)
-
-    @staticmethod
-    def result(made):
-        return made
-
-
-class _CuPy(_Interface):
-    @staticmethod
-    def read(name, array):
-        memory, _, _ = _Interface.read(name, array)
-        with array.device:
-            stream = sys.modules["cupy"].cuda.get_current_stream()
-        return memory, (stream.ptr, stream), False
-
-    @staticmethod
-    def convert(array, dtype):
-        return sys.modules["cupy"].ascontiguousarray(array, dtype)
-
-    @staticmethod
-    def result(made):
-        return sys.modules["cupy"].from_dlpack(made)
-
-
-def _library_of(value):
-    """None of what is on the host. No library is imported: who has its arrays has it."""
-    if isinstance(value, getattr(sys.modules.get("torch"), "Tensor", ())):
-        return _Torch if value.is_cuda else None
-    if isinstance(value, getattr(sys.modules.get("cupy"), "ndarray", ())):
-        return _CuPy
-    if isinstance(value, DeviceArray) or _interface(value) is not None:
-        return _Interface
-    where = getattr(value, "__dlpack_device__", None)
-    return _Interface if where is not None and where()[0] in _CUDA else None
-
-
-def _interface(value):
-    """The `__cuda_array_interface__`; None where there is none, and of what it has no name for."""
-    try:
-        return value.__cuda_array_interface__
-    except (AttributeError, RuntimeError, TypeError, ValueError):
-        return None
-
-
-def _read_interface(name, interface):
-    if interface.get("mask") is not None:
-        raise TypeError(f"{name}: got an array with a mask, expected one without")
-    dtype = np.dtype(interface["typestr"])
-    if not dtype.isnative:
-        raise TypeError(f"{name}: got {dtype.str}, expected the processor's order of bytes")
-    shape, data = tuple(interface["shape"]), interface["data"][0] or 0
-    return _numpy.GpuArray(
-        data=data,
-        shape=shape,
-        dtype="bfloat16" if interface["typestr"] == "<V2" else dtype.name,
-        device=_numpy.gpu_of(data) if data else 0,
-        contiguous=_contiguous(shape, interface.get("strides"), dtype.itemsize),
-    )
-
-
-def _contiguous(shape, strides, stride):
-    if strides is None or 0 in shape:
-        return True
-    for size, found in zip(reversed(shape), reversed(strides), strict=True):
-        if size != 1 and found != stride:
-            return False
-        stride *= size
-    return True
