@@ -253,7 +253,7 @@ template <class Kind, typename T>
 struct SoftmaxRowsKernel {
   TF_PAIRWISE_KERNEL_NAME("softmax_" + Kind::Name() + "_" + TypeName<T>());
   static constexpr int kThreads = 256;
-  static constexpr int kBlocks = 4;
+  static constexpr int kBlocks = sizeof(T) == 8 ? 2 : 4;
   using Arguments = SoftmaxRowsArguments<T>;
   struct Shared {};
   using ThreadRegisters = ThreadLogits<T>;
@@ -279,7 +279,7 @@ template <typename T>
 struct SoftmaxColumnsKernel {
   TF_PAIRWISE_KERNEL_NAME("softmax_columns_" + TypeName<T>());
   static constexpr int kThreads = 256;
-  static constexpr int kBlocks = 4;
+  static constexpr int kBlocks = sizeof(T) == 8 ? 2 : 4;
   using Arguments = SoftmaxRowsArguments<T>;
   struct Shared {};
   using ThreadRegisters = ThreadLogits<T>;

@@ -42,7 +42,7 @@ struct PlusResults {
 struct CountPositivesKernel {
   TF_PAIRWISE_KERNEL_NAME("softmax_count_positives");
   static constexpr int kThreads = 256;
-  static constexpr int kBlocks = 4;
+  static constexpr int kBlocks = 2;
   static constexpr int kRows = 8;
   struct Arguments {
     const int64_t* labels;      // [n]
