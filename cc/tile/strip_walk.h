@@ -26,8 +26,27 @@ struct Strip {
   int64_t stride = 0;
 };
 
+// A bit per pair of a strip, set where the gradient has to be made from the
+// points, and whether a tile of it has any.
+struct NearBits {
+  uint32_t* bits = nullptr;  // [rows, stride], or null where not wanted
+  int64_t stride = 0;
+  int32_t* tiles = nullptr;
+  int64_t tiles_stride = 0;
+};
+
+// The distances of strip.rows rows of x, from strip.row on (a multiple of
+// GpuOperand::kRowPadding), with strip.columns columns of y, which begin with
+// the first.
+template <typename T>
+Status MakeGpuDistances(const GpuOperand<T>& x, const GpuOperand<T>& y,
+                        const Strip<T>& strip, const NearBits& near,
+                        const Stream& stream);
+
 struct StripOptions {
   bool gradient = false;
+  // Without, strips are not filled before the family's kernel writes them.
+  bool distances = true;
   // The sides will be exchanged for a second walk (RunExchanged).
   bool exchanged = false;
 };
@@ -84,25 +103,25 @@ class StripWalk {
       strip.diagonal = diagonal;
       strip.values = values_;
       strip.stride = stride_;
-      TF_PAIRWISE_RETURN_IF_ERROR(MakeStrip(of, strip, weights, stream));
+      if (distances_) {
+        TF_PAIRWISE_RETURN_IF_ERROR(MakeGpuDistances(
+            of.x, of.right(), strip, weights ? near_ : NearBits(), stream));
+      }
       TF_PAIRWISE_RETURN_IF_ERROR(rows(static_cast<const Strip<T>&>(strip)));
       if (weights) TF_PAIRWISE_RETURN_IF_ERROR(TakeStrip(of, strip, stream));
     }
     return Ok();
   }
 
-  // The distances, and with `near` the bits of the close pairs.
-  Status MakeStrip(const GpuSides<T>& of, const Strip<T>& strip, bool near,
-                   const Stream& stream) const;
   // Both sides' sums take the weights.
   Status TakeStrip(const GpuSides<T>& of, const Strip<T>& strip,
                    const Stream& stream) const;
 
+  bool distances_ = true;
   int64_t strip_rows_ = 0;
   int64_t stride_ = 0;
   T* values_ = nullptr;
-  uint32_t* near_ = nullptr;  // [strip_rows, near_stride], a bit a pair
-  int64_t near_stride_ = 0;
+  NearBits near_;
   T* partials_ = nullptr;  // of the sums of rows, where columns are split
   int64_t splits_ = 1;
 };

@@ -1,0 +1,328 @@
+#ifndef TF_PAIRWISE_TILE_GRADIENTS_GPU_INL_H_
+#define TF_PAIRWISE_TILE_GRADIENTS_GPU_INL_H_
+
+#include "cuda/block.h"
+#include "metric/metric-inl.h"
+#include "tile/shape_gpu-inl.h"
+
+// The weights of a strip into the gradient sums of one of its sides: the other
+// points times the weights, a tile of (own points x coordinates) to a block.
+// gradients_cpu.cc's twin. Close pairs are left out, for pairs_gpu-inl.h.
+//
+// Own points are the strip's rows or, kTransposed, its columns; the sum is over
+// the others, in chunks of 16, whose weights come through registers (masked,
+// and turned where they are rows) into shared memory, one chunk ahead.
+
+namespace tf_pairwise {
+
+// The weights of a strip.
+template <typename T>
+struct StripWeights {
+  const T* values;  // [rows, stride]
+  int64_t stride;
+  int64_t first, rows, columns;  // the strip's first row; those of the points
+  const uint32_t* near;          // close pairs, a bit each, or null
+  int64_t near_stride;
+  const int32_t* near_tiles;  // per TileShape<T>::kTile rows and columns
+  int64_t near_tiles_stride;
+};
+
+template <typename T>
+struct AccumulateArguments {
+  StripWeights<T> weights;
+  const T* own_rows;  // [padded, row_stride], from the strip's first own point
+  const T* other_rows;
+  int64_t row_stride;
+  T* sums;    // [padded, row_stride], from the strip's first own point
+  T* factor;  // the same; null where the form has none
+  // Where the others are split (grid z): [splits, own, row_stride] and, after
+  // them, the factors [splits, own], own the grid's own points.
+  T* partials;  // or null
+  int64_t split_length, splits;
+};
+
+template <typename T, bool kCoordinates, bool kTransposed>
+struct AccumulateKernel {
+  TF_PAIRWISE_KERNEL_NAME(std::string(kCoordinates ? "accumulate_parts_"
+                                                   : "accumulate_") +
+                          (kTransposed ? "columns_" : "rows_") + TypeName<T>());
+  using Shape = TileShape<T>;
+  static constexpr int kThreads = Shape::kThreads;
+  static constexpr int kBlocks = kCoordinates ? 1 : 2;
+  static constexpr int kTile = Shape::kTile, kSide = Shape::kSide;
+  static constexpr int kDepth = Shape::kDepth, kPack = Pack<T>::kSize;
+  // A thread's packs of a chunk, of weights and of coordinates.
+  static constexpr int kPacks = kTile * kDepth / kPack / kThreads;
+  static constexpr int kLinePacks = kTile / kPack;
+  // Terms of a factor that are summed in T.
+  static constexpr int kFactorChunks = 16;
+
+  using Arguments = AccumulateArguments<T>;
+  struct Shared {
+    Pack<T> weights[2][kDepth * kLinePacks];
+    Pack<T> others[2][kDepth * kLinePacks];
+    double factor[kThreads * (kTransposed ? kPack : 1)];
+  };
+  struct ThreadRegisters {
+    T sum[kSide][kSide];
+    T own[kCoordinates ? kSide : 1][kSide];
+    Pack<T> weights[kPacks], others[kPacks];
+    T part[kTransposed ? kPack : 1];
+    double factor[kTransposed ? kPack : 1];
+  };
+  using WarpRegisters = NoRegisters;
+
+  // A thread's own points and coordinates of the tile.
+  static TF_PAIRWISE_DEVICE int OwnOf(int thread, int i) {
+    return thread / kWarp / 2 * (kTile / 4) + i / kPack * (4 * kPack) +
+           thread % kWarp / 8 * kPack + i % kPack;
+  }
+  static TF_PAIRWISE_DEVICE int CoordinateOf(int thread, int j) {
+    return thread / kWarp % 2 * (kTile / 2) + j / kPack * (8 * kPack) +
+           thread % 8 * kPack + j % kPack;
+  }
+
+  // The weights at a row and a pack of columns of the strip: 0 outside of it
+  // and for close pairs.
+  static TF_PAIRWISE_DEVICE Pack<T> WeightsAt(const StripWeights<T>& w,
+                                              int64_t row, int64_t column,
+                                              bool any_near) {
+    Pack<T> pack;
+    if (row >= w.rows || column >= w.columns) {
+      TF_PAIRWISE_UNROLL for (int e = 0; e < kPack; ++e) pack.v[e] = 0;
+      return pack;
+    }
+    pack =
+        *reinterpret_cast<const Pack<T>*>(w.values + row * w.stride + column);
+    const uint32_t near =
+        any_near ? w.near[row * w.near_stride + column / 32] >> (column % 32)
+                 : 0;
+    TF_PAIRWISE_UNROLL for (int e = 0; e < kPack; ++e) {
+      if (column + e >= w.columns || (near >> e & 1) != 0) pack.v[e] = 0;
+    }
+    return pack;
+  }
+
+  static TF_PAIRWISE_DEVICE bool AnyNear(const StripWeights<T>& w, int64_t row,
+                                         int64_t column) {
+    return w.near != nullptr &&
+           w.near_tiles[row / kTile * w.near_tiles_stride + column / kTile] !=
+               0;
+  }
+
+  // A chunk's others from `first` on, into registers.
+  static TF_PAIRWISE_DEVICE void LoadChunk(const Arguments& a, int thread,
+                                           int64_t own, int64_t coordinate,
+                                           int64_t first, ThreadRegisters& r) {
+    const bool any_near = kTransposed ? AnyNear(a.weights, first, own)
+                                      : AnyNear(a.weights, own, first);
+    TF_PAIRWISE_UNROLL for (int q = 0; q < kPacks; ++q) {
+      const int at = thread + q * kThreads;
+      r.weights[q] = kTransposed
+                         ? WeightsAt(a.weights, first + at / kLinePacks,
+                                     own + at % kLinePacks * kPack, any_near)
+                         : WeightsAt(a.weights, own + at % kTile,
+                                     first + at / kTile * kPack, any_near);
+      const int64_t k = coordinate + at % kLinePacks * kPack;
+      if (k < a.row_stride) {
+        r.others[q] = *reinterpret_cast<const Pack<T>*>(
+            a.other_rows + (first + at / kLinePacks) * a.row_stride + k);
+      } else {
+        TF_PAIRWISE_UNROLL for (int e = 0; e < kPack; ++e) {
+          r.others[q].v[e] = 0;
+        }
+      }
+    }
+  }
+
+  // What is in registers, into shared memory; whether there is any weight.
+  static TF_PAIRWISE_DEVICE bool StoreChunk(int thread, int buffer, Shared& s,
+                                            ThreadRegisters& r) {
+    bool any = false;
+    TF_PAIRWISE_UNROLL for (int q = 0; q < kPacks; ++q) {
+      const int at = thread + q * kThreads;
+      s.others[buffer][at] = r.others[q];
+      if (kTransposed) s.weights[buffer][at] = r.weights[q];
+      TF_PAIRWISE_UNROLL for (int e = 0; e < kPack; ++e) {
+        const T weight = r.weights[q].v[e];
+        any = any || weight != 0;
+        r.part[kTransposed ? e : 0] += weight;
+        if (!kTransposed) {
+          const int line = at / kTile * kPack + e, own = at % kTile;
+          s.weights[buffer][line * kLinePacks + own / kPack].v[own % kPack] =
+              weight;
+        }
+      }
+    }
+    return any;
+  }
+
+  static TF_PAIRWISE_DEVICE void Multiply(int thread, const Pack<T>* weights,
+                                          const Pack<T>* others,
+                                          ThreadRegisters& r) {
+    TF_PAIRWISE_LOOP for (int line = 0; line < kDepth; ++line) {
+      Pack<T> a[kSide / kPack], b[kSide / kPack];
+      TF_PAIRWISE_UNROLL for (int p = 0; p < kSide / kPack; ++p) {
+        a[p] = weights[line * kLinePacks + OwnOf(thread, p * kPack) / kPack];
+        b[p] =
+            others[line * kLinePacks + CoordinateOf(thread, p * kPack) / kPack];
+      }
+      TF_PAIRWISE_UNROLL for (int i = 0; i < kSide; ++i) {
+        TF_PAIRWISE_UNROLL for (int j = 0; j < kSide; ++j) {
+          const T w = a[i / kPack].v[i % kPack];
+          const T y = b[j / kPack].v[j % kPack];
+          if constexpr (kCoordinates) {
+            r.sum[i][j] += Manhattan::Part(w, r.own[i][j], y);
+          } else {
+            r.sum[i][j] = NegMulAdd(w, y, r.sum[i][j]);
+          }
+        }
+      }
+    }
+  }
+
+  static TF_PAIRWISE_DEVICE void FlushFactor(ThreadRegisters& r) {
+    TF_PAIRWISE_UNROLL for (int e = 0; e < (kTransposed ? kPack : 1); ++e) {
+      r.factor[e] += static_cast<double>(r.part[e]);
+      r.part[e] = 0;
+    }
+  }
+
+  template <class B>
+  static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a) {
+    const int64_t own = block.x() * kTile;
+    const int64_t coordinate = block.y() * kTile;
+    const int64_t others = kTransposed ? a.weights.rows : a.weights.columns;
+    const int64_t begin = block.z() * a.split_length;
+    const int64_t end =
+        begin + a.split_length < others ? begin + a.split_length : others;
+    block.Start([&](int thread, Shared&, ThreadRegisters& r) {
+      TF_PAIRWISE_UNROLL for (int i = 0; i < kSide; ++i) {
+        TF_PAIRWISE_UNROLL for (int j = 0; j < kSide; ++j) {
+          r.sum[i][j] = 0;
+          if constexpr (kCoordinates) {
+            const int64_t k = coordinate + CoordinateOf(thread, j);
+            r.own[i][j] =
+                k < a.row_stride
+                    ? a.own_rows[(own + OwnOf(thread, i)) * a.row_stride + k]
+                    : T(0);
+          }
+        }
+      }
+      TF_PAIRWISE_UNROLL for (int e = 0; e < (kTransposed ? kPack : 1); ++e) {
+        r.part[e] = 0;
+        r.factor[e] = 0;
+      }
+      LoadChunk(a, thread, own, coordinate, begin, r);
+    });
+    for (int64_t first = begin; first < end; first += kDepth) {
+      const int chunk = static_cast<int>((first - begin) / kDepth);
+      const bool any =
+          block.Any([&](int thread, Shared& s, ThreadRegisters& r) {
+            return StoreChunk(thread, chunk % 2, s, r);
+          });
+      block.Start([&](int thread, Shared& s, ThreadRegisters& r) {
+        if (first + kDepth < end) {
+          LoadChunk(a, thread, own, coordinate, first + kDepth, r);
+        }
+        if (any) {
+          Multiply(thread, s.weights[chunk % 2], s.others[chunk % 2], r);
+        }
+        if (chunk % kFactorChunks == kFactorChunks - 1) FlushFactor(r);
+      });
+    }
+    StoreSums(block, a, own, coordinate);
+    if (a.factor != nullptr && coordinate == 0) StoreFactor(block, a, own);
+  }
+
+  template <class B>
+  static TF_PAIRWISE_DEVICE void StoreSums(B& block, const Arguments& a,
+                                           int64_t own, int64_t coordinate) {
+    const int64_t owns = block.grid_x() * kTile;
+    block.Start([&](int thread, Shared&, ThreadRegisters& r) {
+      TF_PAIRWISE_UNROLL for (int i = 0; i < kSide; ++i) {
+        const int64_t line = own + OwnOf(thread, i);
+        TF_PAIRWISE_UNROLL for (int p = 0; p < kSide / kPack; ++p) {
+          const int64_t k = coordinate + CoordinateOf(thread, p * kPack);
+          if (k >= a.row_stride) continue;
+          Pack<T> sum;
+          if (a.partials == nullptr) {
+            sum = *reinterpret_cast<const Pack<T>*>(a.sums +
+                                                    line * a.row_stride + k);
+          }
+          TF_PAIRWISE_UNROLL for (int e = 0; e < kPack; ++e) {
+            const T own_sum = r.sum[i][p * kPack + e];
+            sum.v[e] = a.partials == nullptr ? sum.v[e] + own_sum : own_sum;
+          }
+          T* const out =
+              a.partials == nullptr
+                  ? a.sums + line * a.row_stride
+                  : a.partials + (block.z() * owns + line) * a.row_stride;
+          *reinterpret_cast<Pack<T>*>(out + k) = sum;
+        }
+      }
+    });
+  }
+
+  // Own points' sums of weights: each was made by several threads.
+  template <class B>
+  static TF_PAIRWISE_DEVICE void StoreFactor(B& block, const Arguments& a,
+                                             int64_t own) {
+    const int64_t owns = block.grid_x() * kTile;
+    block.Each([&](int thread, Shared& s, ThreadRegisters& r) {
+      FlushFactor(r);
+      TF_PAIRWISE_UNROLL for (int e = 0; e < (kTransposed ? kPack : 1); ++e) {
+        const int at = kTransposed ? thread * kPack + e : thread;
+        s.factor[at] = r.factor[e];
+      }
+    });
+    block.Each([&](int thread, Shared& s, ThreadRegisters&) {
+      if (thread >= kTile) return;
+      constexpr int kParts = kThreads * (kTransposed ? kPack : 1) / kTile;
+      double sum = 0;
+      for (int part = 0; part < kParts; ++part) {
+        sum += s.factor[part * kTile + thread];
+      }
+      if (a.partials == nullptr) {
+        a.factor[own + thread] += static_cast<T>(sum);
+      } else {
+        a.partials[a.splits * owns * a.row_stride + block.z() * owns + own +
+                   thread] = static_cast<T>(sum);
+      }
+    });
+  }
+};
+
+// Adds the splits' sums up, in order.
+template <typename T>
+struct AddPartialsKernel {
+  TF_PAIRWISE_KERNEL_NAME("add_partials_" + TypeName<T>());
+  static constexpr int kThreads = 256;
+  static constexpr int kBlocks = 2;
+  struct Arguments {
+    const T* partials;  // [splits, elements]
+    int64_t splits, elements;
+    T* sums;  // [elements]
+  };
+  struct Shared {};
+  using ThreadRegisters = NoRegisters;
+  using WarpRegisters = NoRegisters;
+
+  template <class B>
+  static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a) {
+    block.Each([&](int thread, Shared&, ThreadRegisters&) {
+      for (int64_t i = block.x() * kThreads + thread; i < a.elements;
+           i += block.grid_x() * kThreads) {
+        T sum = a.sums[i];
+        for (int64_t split = 0; split < a.splits; ++split) {
+          sum += a.partials[split * a.elements + i];
+        }
+        a.sums[i] = sum;
+      }
+    });
+  }
+};
+
+}  // namespace tf_pairwise
+
+#endif  // TF_PAIRWISE_TILE_GRADIENTS_GPU_INL_H_

@@ -1,0 +1,90 @@
+#include "cuda/driver.h"
+#include "tile/gpu_operand.h"
+#include "tile/operand_gpu-inl.h"
+#include "tile/pairs_gpu-inl.h"
+
+namespace tf_pairwise {
+namespace {
+
+bool NeedsCentre(Metric metric) {
+  return VisitMetric(metric, [](auto m) {
+    return decltype(m)::kPreparation == Preparation::kCentred;
+  });
+}
+
+}  // namespace
+
+template <typename T>
+void GpuOperand<T>::LayOut(Scratch& scratch, const PairSet& pairs,
+                           int64_t count, bool gradient) {
+  dtype = pairs.dtype;
+  metric = pairs.metric;
+  product = pairs.product;
+  n = count;
+  d = pairs.d;
+  padded_n = RoundUp(n, kRowPadding);
+  stride = RoundUp(d, kColumnPadding);
+  rows = scratch.Take<T>(padded_n * stride);
+  term = scratch.Take<T>(padded_n);
+  if (KeepsNorms(metric)) inverse_norm = scratch.Take<T>(padded_n);
+  if (SizeOf(dtype) != static_cast<int64_t>(sizeof(T))) {
+    converted = scratch.Take<T>(n * d);
+  }
+  centre = scratch.Take<T>(d);
+  if (!gradient) return;
+  sums = scratch.Take<T>(padded_n * stride);
+  factor = scratch.Take<T>(padded_n);
+}
+
+template <typename T>
+Status GpuOperand<T>::Prepare(const void* points, const T* common,
+                              const Stream& stream) {
+  source = static_cast<const T*>(points);
+  if (converted != nullptr) {
+    TF_PAIRWISE_RETURN_IF_ERROR(VisitGpuType(dtype, [&](auto type) {
+      using S = decltype(type);
+      if constexpr (sizeof(S) == 2) {
+        using K = ConvertKernel<S>;
+        return Launch<K>(stream, {Least(Blocks(n * d, K::kThreads), 65536)},
+                         {n * d, static_cast<const S*>(points),
+                          reinterpret_cast<float*>(converted)});
+      } else {
+        return Ok();
+      }
+    }));
+    source = converted;
+  }
+  const T* from = common;
+  if (common == nullptr) {
+    from = centre;
+    if (NeedsCentre(metric)) {
+      TF_PAIRWISE_RETURN_IF_ERROR(
+          Launch<CentreKernel<T>>(stream, Grid(), {source, n, d, centre}));
+    }
+  }
+  using K = PrepareKernel<T>;
+  return Launch<K>(stream, {Blocks(padded_n, K::kRows)},
+                   {source, from, n, d, padded_n, stride, rows, term,
+                    inverse_norm, metric, product});
+}
+
+template <typename T>
+Status GpuOperand<T>::ClearSums(const Stream& stream) const {
+  TF_PAIRWISE_RETURN_IF_ERROR(
+      FillBytes(stream, sums, 0, padded_n * stride * sizeof(T)));
+  return FillBytes(stream, factor, 0, padded_n * sizeof(T));
+}
+
+template <typename T>
+Status GpuOperand<T>::Finish(const double* scale, void* gradient,
+                             const Stream& stream) const {
+  using K = FinishKernel<T>;
+  return Launch<K>(stream, {Blocks(n, K::kRows)},
+                   {rows, sums, factor, inverse_norm, n, d, stride, scale,
+                    static_cast<T*>(gradient), metric});
+}
+
+template struct GpuOperand<float>;
+template struct GpuOperand<double>;
+
+}  // namespace tf_pairwise

@@ -1,0 +1,32 @@
+#ifndef TF_PAIRWISE_TILE_SHAPE_GPU_INL_H_
+#define TF_PAIRWISE_TILE_SHAPE_GPU_INL_H_
+
+#include "cuda/block.h"
+#include "metric/metric-inl.h"
+
+// What the kernels over a strip have in common.
+
+namespace tf_pairwise {
+
+// A block's tile: kTile x kTile sums, kSide x kSide to a thread (8 warps as 4 x
+// 2, lanes as 4 x 8), made kDepth terms at a time.
+template <typename T>
+struct TileShape {
+  static constexpr int kThreads = 256;
+  static constexpr int kTile = sizeof(T) == 8 ? 64 : 128;
+  static constexpr int kSide = kTile / 16;
+  static constexpr int kDepth = 16;
+};
+
+#if !defined(__CUDACC__)
+inline const char* MetricName(Euclidean) { return "euclidean"; }
+inline const char* MetricName(SquaredEuclidean) { return "squared_euclidean"; }
+inline const char* MetricName(Cosine) { return "cosine"; }
+inline const char* MetricName(Manhattan) { return "manhattan"; }
+inline const char* MetricName(Dot) { return "dot"; }
+inline const char* MetricName(Chebyshev) { return "chebyshev"; }
+#endif
+
+}  // namespace tf_pairwise
+
+#endif  // TF_PAIRWISE_TILE_SHAPE_GPU_INL_H_
