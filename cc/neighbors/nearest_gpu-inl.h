@@ -48,7 +48,7 @@ template <typename S>
 struct NearestKernel {
   TF_PAIRWISE_KERNEL_NAME("nearest_neighbors_" + TypeName<S>());
   static constexpr int kThreads = 256;
-  static constexpr int kBlocks = 4;
+  static constexpr int kBlocks = sizeof(S) == 8 ? 3 : 4;
   static constexpr int kList = 2048;
   static constexpr int kNeed = 1024;  // of a list, at the least
 
@@ -59,7 +59,7 @@ struct NearestKernel {
     T* values;  // [rows, stride], where pairs that are none become NaN
     int64_t stride;
     int64_t row;  // of the first
-    int64_t columns;
+    int columns;
     bool self;
     bool same;                    // of the query's label, or of another
     const int64_t* query_labels;  // null: any
@@ -130,20 +130,20 @@ struct NearestKernel {
       if (a.self && thread == query % kThreads) values[query] = nan;
       if (a.query_labels == nullptr) return;
       const int64_t label = a.query_labels[query];
-      for (int64_t j = thread; j < a.columns; j += kThreads) {
+      for (int j = thread; j < a.columns; j += kThreads) {
         if ((a.key_labels[j] == label) != a.same) values[j] = nan;
       }
     });
   }
 
-  // Whether column j has a neighbour that comes after a place, and where.
-  static TF_PAIRWISE_DEVICE bool IsAfter(const T* values, int64_t j,
+  // Whether column j, at a distance, is a neighbour that comes after a place,
+  // and where.
+  static TF_PAIRWISE_DEVICE bool IsAfter(int j, T value,
                                          const Place<Order>& after,
                                          Place<Order>* place) {
-    const T value = values[j];
     // Neither NaN nor +inf.
     if (!(value < static_cast<T>(PlusInfinity()))) return false;
-    *place = {OrderOf(value), static_cast<int>(j)};
+    *place = {OrderOf(value), j};
     return after < *place;
   }
 
@@ -154,12 +154,12 @@ struct NearestKernel {
     return block.Reduce(
         [&](int thread, Shared&, Registers&) {
           Extent<Order> extent = {0, 0, 0, 0};
-          for (int64_t j = thread; j < a.columns; j += kThreads) {
+          EachColumn<kThreads>(thread, values, a.columns, [&](int j, T value) {
             Place<Order> place;
-            if (!IsAfter(values, j, after, &place)) continue;
-            extent = ExtentOf()(extent,
-                                Extent<Order>{place.order, place.order, 1, 0});
-          }
+            if (!IsAfter(j, value, after, &place)) return;
+            const Extent<Order> one = {place.order, place.order, 1, 0};
+            extent = ExtentOf()(extent, one);
+          });
           return extent;
         },
         ExtentOf());
@@ -176,10 +176,10 @@ struct NearestKernel {
     Interval<Order> orders = {extent.least, extent.most - extent.least, 0,
                               extent.count};
     Narrow(
-        block, a.columns, need, kList,
-        [&](int64_t j, Order* order) {
+        block, values, a.columns, need, kList,
+        [&](int j, T value, Order* order) {
           Place<Order> place;
-          if (!IsAfter(values, j, after, &place)) return false;
+          if (!IsAfter(j, value, after, &place)) return false;
           *order = place.order;
           return true;
         },
@@ -190,10 +190,10 @@ struct NearestKernel {
     Interval<unsigned> columns = {0, static_cast<unsigned>(a.columns - 1),
                                   orders.below, orders.count};
     Narrow(
-        block, a.columns, need, kList,
-        [&](int64_t j, unsigned* column) {
+        block, values, a.columns, need, kList,
+        [&](int j, T value, unsigned* column) {
           Place<Order> place;
-          if (!IsAfter(values, j, after, &place)) return false;
+          if (!IsAfter(j, value, after, &place)) return false;
           *column = static_cast<unsigned>(j);
           return place.order == orders.low;
         },
@@ -217,13 +217,13 @@ struct NearestKernel {
       }
     });
     block.Each([&](int thread, Shared& s, Registers&) {
-      for (int64_t j = thread; j < a.columns; j += kThreads) {
+      EachColumn<kThreads>(thread, values, a.columns, [&](int j, T value) {
         Place<Order> place;
-        if (!IsAfter(values, j, after, &place) || last < place) continue;
+        if (!IsAfter(j, value, after, &place) || last < place) return;
         const int e = AtomicAdd(&s.count, 1);
         s.orders[e] = place.order;
         s.columns[e] = place.column;
-      }
+      });
     });
   }
 

@@ -44,7 +44,7 @@ Status RunNearest(const NearestNeighbors& problem,
                     arguments.values = strip.values;
                     arguments.stride = strip.stride;
                     arguments.row = strip.row;
-                    arguments.columns = strip.columns;
+                    arguments.columns = static_cast<int>(strip.columns);
                     return Launch<K>(stream, {strip.rows, 1, 1}, arguments);
                   });
 }

@@ -30,8 +30,8 @@ struct Interval {
   int below;
   int count;
 
-  TF_PAIRWISE_DEVICE bool Has(V value) const {
-    return value - low <= extent;  // less than low: wraps around
+  TF_PAIRWISE_DEVICE bool Has(V number) const {
+    return number - low <= extent;  // less than low: wraps around
   }
   TF_PAIRWISE_DEVICE int through() const { return below + count; }
 };
@@ -47,11 +47,30 @@ struct OneBin {
   }
 };
 
+// f(j, row[j]) for a thread's share of the columns, a few of which are loaded
+// at once.
+template <int kThreads, typename T, class F>
+TF_PAIRWISE_DEVICE void EachColumn(int thread, const T* row, int columns,
+                                   const F& f) {
+  constexpr int kAtOnce = 4;
+  for (int j = thread; j < columns; j += kAtOnce * kThreads) {
+    const int left = columns - j;
+    T values[kAtOnce];
+    TF_PAIRWISE_UNROLL for (int i = 0; i < kAtOnce; ++i) {
+      values[i] = i * kThreads < left ? row[j + i * kThreads] : T(0);
+    }
+    TF_PAIRWISE_UNROLL for (int i = 0; i < kAtOnce; ++i) {
+      if (i * kThreads < left) f(j + i * kThreads, values[i]);
+    }
+    if (left <= kAtOnce * kThreads) break;  // j stays in its range
+  }
+}
+
 // Narrows the interval to a digit, that of the `need`-th number of all.
-// value_of(j, &value): whether column j has a number, and which.
-template <class B, typename V, class ValueOf>
-TF_PAIRWISE_DEVICE void NarrowToDigit(B& block, int64_t columns, int need,
-                                      const ValueOf& value_of,
+// number_of(j, row[j], &number): whether column j has a number, and which.
+template <class B, typename T, typename V, class NumberOf>
+TF_PAIRWISE_DEVICE void NarrowToDigit(B& block, const T* row, int columns,
+                                      int need, const NumberOf& number_of,
                                       Interval<V>& interval) {
   using Shared = typename B::Shared;
   using Registers = typename B::ThreadRegisters;
@@ -62,11 +81,11 @@ TF_PAIRWISE_DEVICE void NarrowToDigit(B& block, int64_t columns, int need,
     for (int i = thread; i < kDigits; i += B::kThreads) s.digits[i] = 0;
   });
   block.Each([&](int thread, Shared& s, Registers&) {
-    for (int64_t j = thread; j < columns; j += B::kThreads) {
-      V value;
-      if (!value_of(j, &value) || !interval.Has(value)) continue;
-      AtomicAdd(&s.digits[(value - interval.low) >> shift], 1);
-    }
+    EachColumn<B::kThreads>(thread, row, columns, [&](int j, T value) {
+      V number;
+      if (!number_of(j, value, &number) || !interval.Has(number)) return;
+      AtomicAdd(&s.digits[(number - interval.low) >> shift], 1);
+    });
   });
   block.Scan(
       [&](int thread, Shared& s, Registers&) {
@@ -98,11 +117,12 @@ TF_PAIRWISE_DEVICE void NarrowToDigit(B& block, int64_t columns, int need,
 
 // Until at most `most` numbers are at or below the interval, or it is one
 // number.
-template <class B, typename V, class ValueOf>
-TF_PAIRWISE_DEVICE void Narrow(B& block, int64_t columns, int need, int most,
-                               const ValueOf& value_of, Interval<V>& interval) {
+template <class B, typename T, typename V, class NumberOf>
+TF_PAIRWISE_DEVICE void Narrow(B& block, const T* row, int columns, int need,
+                               int most, const NumberOf& number_of,
+                               Interval<V>& interval) {
   while (interval.through() > most && interval.extent != 0) {
-    NarrowToDigit(block, columns, need, value_of, interval);
+    NarrowToDigit(block, row, columns, need, number_of, interval);
   }
 }
 
