@@ -4,7 +4,7 @@
 #include "core/numerics-inl.h"
 #include "cuda/block.h"
 #include "cuda/halves.h"
-#include "ranking/list_gpu.h"
+#include "ranking/list_gpu-inl.h"
 
 namespace tf_pairwise {
 

@@ -4,7 +4,7 @@
 #include "cuda/block.h"
 #include "cuda/halves.h"
 #include "cuda/sums_gpu-inl.h"
-#include "ranking/list_gpu.h"
+#include "ranking/list_gpu-inl.h"
 #include "ranking/ranking_pair-inl.h"
 
 // list_mse.h's twin: the squared differences of the errors over all pairs, from

@@ -4,7 +4,7 @@
 #include "cuda/block.h"
 #include "cuda/halves.h"
 #include "cuda/sums_gpu-inl.h"
-#include "ranking/list_gpu.h"
+#include "ranking/list_gpu-inl.h"
 #include "ranking/pairs_gpu-inl.h"
 #include "ranking/ranking_pair-inl.h"
 
@@ -120,7 +120,7 @@ struct ListPairsKernel {
       slope += ZeroIf(!preferred, by);
       pulled += ZeroIf(!pulled_at, other.weight * by);
       pairs += preferred;
-      nonzero += preferred && value > Zero(value);
+      nonzero += preferred && Flushed(value) > Zero(value);
     }
   };
 

@@ -3,7 +3,7 @@
 
 #include "cuda/block.h"
 #include "cuda/halves.h"
-#include "ranking/list_gpu.h"
+#include "ranking/list_gpu-inl.h"
 #include "ranking/ranking_pair-inl.h"
 
 namespace tf_pairwise {

@@ -4,7 +4,7 @@
 #include "cuda/block.h"
 #include "cuda/halves.h"
 #include "cuda/sums_gpu-inl.h"
-#include "ranking/list_gpu.h"
+#include "ranking/list_gpu-inl.h"
 
 // From the sums of blocks to those of lists, to the loss and to the gradient's
 // scale.

@@ -18,6 +18,15 @@ std::string TermName() {
 }
 #endif
 
+// A loss, of which one below the smallest normal number is 0, about as on the
+// host (core/float_mode.h): a mean over losses above zero hangs on it.
+template <typename V>
+TF_PAIRWISE_DEVICE V Flushed(V loss) {
+  constexpr double kLeast =
+      sizeof(V) == 4 ? 1.1754943508222875e-38 : 2.2250738585072014e-308;
+  return ZeroIf(loss < Like(loss, kLeast), loss);
+}
+
 // The loss of explicit pairs of scores: a thread a pair, over the whole grid.
 template <typename S, class Pair>
 struct RankingPairsKernel {
@@ -49,6 +58,7 @@ struct RankingPairsKernel {
     const T x = (n - p) * a.inverse_temperature + ((p - p) + (n - n));
     T loss, slope;
     Pair::Of(x, a.margin, loss, slope);
+    loss = Flushed(loss);
     const T weight = a.weights == nullptr ? T(1) : a.weights[i];
     sums->Add(static_cast<double>(weight), static_cast<double>(loss));
     if (a.losses != nullptr) a.losses[i] = Weighted(weight, loss);

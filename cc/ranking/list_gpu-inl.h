@@ -1,5 +1,5 @@
-#ifndef TF_PAIRWISE_RANKING_LIST_GPU_H_
-#define TF_PAIRWISE_RANKING_LIST_GPU_H_
+#ifndef TF_PAIRWISE_RANKING_LIST_GPU_INL_H_
+#define TF_PAIRWISE_RANKING_LIST_GPU_INL_H_
 
 #include "core/integers.h"
 #include "core/numerics-inl.h"
@@ -152,4 +152,4 @@ TF_PAIRWISE_DEVICE LossSums StoreItem(const GpuItems<T>& items,
 
 }  // namespace tf_pairwise
 
-#endif  // TF_PAIRWISE_RANKING_LIST_GPU_H_
+#endif  // TF_PAIRWISE_RANKING_LIST_GPU_INL_H_
