@@ -104,6 +104,11 @@ TF_PAIRWISE_EXPORT int64_t BatchContrastiveLossScratchBytes(
 TF_PAIRWISE_EXPORT Status BatchContrastiveLossCpu(
     const BatchContrastiveLoss& problem, const BatchContrastiveArrays& arrays,
     void* scratch, const ParallelFor& parallel);
+TF_PAIRWISE_EXPORT int64_t BatchContrastiveLossGpuScratchBytes(
+    const BatchContrastiveLoss& problem, bool with_gradient);
+TF_PAIRWISE_EXPORT Status BatchContrastiveLossGpu(
+    const BatchContrastiveLoss& problem, const BatchContrastiveArrays& arrays,
+    void* scratch, const Stream& stream);
 
 }  // namespace tf_pairwise
 

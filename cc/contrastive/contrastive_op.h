@@ -101,6 +101,16 @@ struct BatchContrastiveLossSpec
                     const ParallelFor& launcher) {
     return BatchContrastiveLossCpu(problem, arrays, scratch, launcher);
   }
+
+  static int64_t ScratchBytes(const Problem& problem, bool with_gradient,
+                              const Stream&) {
+    return BatchContrastiveLossGpuScratchBytes(problem, with_gradient);
+  }
+
+  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
+                    const Stream& launcher) {
+    return BatchContrastiveLossGpu(problem, arrays, scratch, launcher);
+  }
 };
 
 }  // namespace tf_pairwise

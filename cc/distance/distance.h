@@ -52,6 +52,12 @@ TF_PAIRWISE_EXPORT Status PairwiseDistanceCpu(const PairwiseDistance& problem,
                                               const void* x, const void* y,
                                               void* distances, void* scratch,
                                               const ParallelFor& parallel);
+TF_PAIRWISE_EXPORT int64_t
+PairwiseDistanceGpuScratchBytes(const PairwiseDistance& problem);
+TF_PAIRWISE_EXPORT Status PairwiseDistanceGpu(const PairwiseDistance& problem,
+                                              const void* x, const void* y,
+                                              void* distances, void* scratch,
+                                              const Stream& stream);
 
 // x_grad [batch, n, d] and y_grad [batch, m, d] of sum(upstream * distances),
 // from `distances`, the forward's output. With `self`, y_grad is not written
@@ -62,6 +68,13 @@ TF_PAIRWISE_EXPORT Status PairwiseDistanceGradCpu(
     const PairwiseDistance& problem, const void* x, const void* y,
     const void* distances, const void* upstream, void* x_grad, void* y_grad,
     void* scratch, const ParallelFor& parallel);
+// On a GPU the distances are made again.
+TF_PAIRWISE_EXPORT int64_t
+PairwiseDistanceGradGpuScratchBytes(const PairwiseDistance& problem);
+TF_PAIRWISE_EXPORT Status PairwiseDistanceGradGpu(
+    const PairwiseDistance& problem, const void* x, const void* y,
+    const void* distances, const void* upstream, void* x_grad, void* y_grad,
+    void* scratch, const Stream& stream);
 
 // The gradient of sum(u * x_grad) + sum(w * y_grad) with respect to upstream
 // [batch, n, m], x and y, where x_grad and y_grad are the gradients above and

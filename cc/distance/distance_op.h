@@ -116,10 +116,14 @@ class PairwiseDistanceOp : public PairwiseOp {
     void *distances = nullptr, *scratch = nullptr;
     TF_PAIRWISE_RETURN_IF_ERROR(
         call.Output(0, match(DistancePattern(self())), &distances));
-    TF_PAIRWISE_RETURN_IF_ERROR(call.Scratch(
-        PairwiseDistanceScratchBytes(problem, call.workers()), &scratch));
-    return PairwiseDistanceCpu(problem, call.input(0), call.input(1), distances,
-                               scratch, call.launcher());
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        call.Scratch(ScratchBytesOn<PairwiseDistanceScratchBytes,
+                                    PairwiseDistanceGpuScratchBytes>(
+                         call.launcher(), problem),
+                     &scratch));
+    return RunOn<PairwiseDistanceCpu, PairwiseDistanceGpu>(
+        call.launcher(), problem, call.input(0), call.input(1), distances,
+        scratch);
   }
 };
 
@@ -134,11 +138,14 @@ class PairwiseDistanceGradOp : public PairwiseOp {
     void *x_grad = nullptr, *y_grad = nullptr, *scratch = nullptr;
     TF_PAIRWISE_RETURN_IF_ERROR(call.Output(0, call.shape(0), &x_grad));
     TF_PAIRWISE_RETURN_IF_ERROR(OutputForY(call, 1, &y_grad));
-    TF_PAIRWISE_RETURN_IF_ERROR(call.Scratch(
-        PairwiseDistanceGradScratchBytes(problem, call.workers()), &scratch));
-    return PairwiseDistanceGradCpu(problem, call.input(0), call.input(1),
-                                   call.input(2), call.input(3), x_grad, y_grad,
-                                   scratch, call.launcher());
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        call.Scratch(ScratchBytesOn<PairwiseDistanceGradScratchBytes,
+                                    PairwiseDistanceGradGpuScratchBytes>(
+                         call.launcher(), problem),
+                     &scratch));
+    return RunOn<PairwiseDistanceGradCpu, PairwiseDistanceGradGpu>(
+        call.launcher(), problem, call.input(0), call.input(1), call.input(2),
+        call.input(3), x_grad, y_grad, scratch);
   }
 };
 
