@@ -136,6 +136,20 @@ def _distance():
         yield Case(f"pairwise_distance batch {metric}", "pairwise_distance", arguments)
     far = inputs.points(40, 8, offset=1e4)
     yield Case("pairwise_distance far away", "pairwise_distance", dict(x=far, y=far + 1), 1e-4)
+    upstream = np.ones(6, np.float32)
+    yield from _pairs_and_triplets("paired_distance_gradient", ("x", "y"), upstream=upstream)
+
+
+def _pairs_and_triplets(function, names, what="", **options):
+    """Of points of many coordinates: apart, close, the same and zero."""
+    points = {name: inputs.points(6, 2100, seed=i) for i, name in enumerate(names)}
+    first, second = list(points.values())[:2]
+    second[2] = first[2]
+    second[3] = first[3] + np.float32(1e-3) * second[3]
+    second[4] = 0
+    for metric in inputs.METRICS:
+        arguments = dict(points, metric=metric, **options)
+        yield Case(f"{function} of many coordinates {metric}{what}", function, arguments, 1e-4)
 
 
 def _contrastive():
@@ -144,9 +158,19 @@ def _contrastive():
     for similar in (0, 1):
         arguments = dict(x1=x, x2=x[::-1].copy(), labels=soft, similar_label=similar)
         yield Case(f"contrastive_loss soft {similar}", "contrastive_loss", arguments)
+    similar = np.arange(40_000) % 2
+    options = dict(labels=similar[:6], margin=90.0, with_gradient=True)
+    yield from _pairs_and_triplets("contrastive_loss", ("x1", "x2"), **options)
+    x = inputs.points(40_000, 2)  # more than a grid has warps
+    arguments = dict(x1=x, x2=x[::-1].copy(), labels=similar, reduction="mean_nonzero")
+    yield Case("contrastive_loss long", "contrastive_loss", dict(arguments, with_gradient=True))
 
 
 def _triplet():
+    names = ("anchors", "positives", "negatives")
+    for swap in (False, True):
+        options = dict(swap=swap, with_gradient=True)
+        yield from _pairs_and_triplets("triplet_loss", names, f" swap {swap}", **options)
     x, labels = inputs.batch(33, 4, 3)
     for classes, of in (("one class", labels * 0), ("no pair", np.arange(33))):
         for mining in inputs.MININGS:
