@@ -115,10 +115,14 @@ def test_in_the_callers_library(gpu, case):
 
 @pytest.mark.parametrize("case", EACH.values(), ids=EACH)
 def test_the_same_bits_again(case, monkeypatch):
+    """On the fake GPU whatever comes first of blocks and threads."""
     gpu = gpu_arrays.MAKERS[0]
     gpu.install(monkeypatch)
-    first, second = ([gpu.back(made).tobytes() for made in run(gpu, case)] for _ in range(2))
-    assert first == second
+    made = []
+    for order in range(3):
+        monkeypatch.setenv("TF_PAIRWISE_FAKE_ORDER", str(order))
+        made.append([gpu.back(array).tobytes() for array in run(gpu, case)])
+    assert made[0] == made[1] == made[2]
 
 
 def points(*shape, seed=0):
@@ -304,6 +308,42 @@ def test_memory_lives_until_the_last_who_has_it(ours):
         _numpy.GpuArray.from_dlpack(again)
     lent = again.to_dlpack()
     del again, lent  # nobody takes it over
+
+
+@pytest.mark.skipif(gpu_arrays.ON_A_GPU, reason="of what the fake GPU says of itself")
+def test_nothing_is_waited_for_and_nothing_left(ours):
+    fake, x = cuda_host.use(), ours.make(X)
+    of_x = _numpy.GpuArray(x.held.address, X.shape, "float32", 0, True)
+    of_x.wait_for(ours.stream)
+    allocated = fake.allocations()
+    made = distances(x)
+    assert fake.waiting(ours.stream)  # the kernels, and the end of their scratch
+    assert not fake.waiting()
+    assert_like([made.copy_to_host()], [tpn.pairwise_distance(X)])
+    assert fake.allocations() == allocated + 1
+    del made
+    assert fake.waiting(ours.stream)
+    of_x.wait_for(ours.stream)
+    assert fake.allocations() == allocated
+    # Of a library that names no stream.
+    made = distances(gpu_arrays.OnInterface().make(X))
+    assert not fake.waiting()
+
+
+def test_streams_other_than_the_first(ours):
+    """Each has to be done with what it does for the other."""
+    x, y = distances(ours.make(X)), distances(gpu_arrays.MAKERS[0].make(X))
+    expected = tpn.pairwise_distance(tpn.pairwise_distance(X), tpn.pairwise_distance(X))
+    assert_like([distances(x, y).copy_to_host()], [expected])
+
+
+def test_no_memory(ours, monkeypatch):
+    x = ours.make(np.zeros((2**21 if gpu_arrays.ON_A_GPU else 3, 1), np.float32))
+    if not gpu_arrays.ON_A_GPU:
+        cuda_host.use().driver.FakeReset()  # how often what was called
+        monkeypatch.setenv("TF_PAIRWISE_FAKE_FAIL", "cuMemAllocAsync:2")
+    with pytest.raises(MemoryError):
+        distances(x)
 
 
 def test_freed_by_other_threads(ours):
