@@ -191,6 +191,53 @@ def _softmax():
         arguments = dict(queries=x, keys=x[::-1].copy(), temperature=temperature)
         name = f"info_nce_loss temperature {temperature}"
         yield Case(name, "info_nce_loss", dict(arguments, with_gradient=True), 1e-4)
+    yield from _softmax_columns()
+    yield from _softmax_labels()
+    yield from _softmax_weights()
+
+
+def _softmax_columns():
+    """Around the columns that a block's threads have, and many at a time."""
+    for m in (255, 257, 2047, 2049, 4100):
+        arguments = dict(queries=inputs.points(3, 5), keys=inputs.points(m, 5, seed=1))
+        arguments.update(positive_offset=m - 3, with_gradient=True)
+        yield Case(f"info_nce_loss of {m}", "info_nce_loss", arguments)
+        for bias in (-30.0, 30.0):
+            name = f"sigmoid_contrastive_loss of {m}, bias {bias}"
+            of = dict(arguments, scale=20.0, bias=bias)
+            yield Case(name, "sigmoid_contrastive_loss", of)
+    x = inputs.points(300, 5)
+    arguments = dict(queries=x, keys=x + inputs.points(300, 5, seed=1), symmetric=True)
+    yield Case("info_nce_loss symmetric 300", "info_nce_loss", dict(arguments, with_gradient=True))
+
+
+def _softmax_labels():
+    x, refs = inputs.points(33, 4), inputs.points(259, 4, seed=1)
+    of_refs = inputs.labels(259, 5).astype(np.int64)
+    for classes, labels in (
+        ("one class", np.zeros(33, np.int64)),
+        ("no pair", np.arange(33)),
+        ("wide", inputs.labels(33, 3).astype(np.int64) << 32),
+        ("pairs", np.arange(33) // 2),
+    ):
+        for function in ("supervised_contrastive_loss", "nt_xent_loss"):
+            arguments = dict(embeddings=x, labels=labels, with_gradient=True)
+            yield Case(f"{function} {classes}", function, arguments)
+            # The own column's label is another's.
+            arguments.update(ref_embeddings=refs, ref_labels=of_refs, self_offset=7)
+            yield Case(f"{function} references {classes}", function, arguments)
+
+
+def _softmax_weights():
+    """That are all zero, before numbers that are none, and that cancel."""
+    x = inputs.points(6, 4)
+    none = np.full_like(x, np.nan)
+    for what, points, weights in (("zero", none, [0] * 6), ("cancel", x, [1, -1] * 3)):
+        for symmetric in (False, True):
+            arguments = dict(queries=points, keys=x[::-1].copy(), symmetric=symmetric)
+            arguments.update(sample_weight=np.float32(weights), with_gradient=True)
+            name = f"info_nce_loss weights {what}, symmetric {symmetric}"
+            yield Case(name, "info_nce_loss", arguments)
 
 
 def _ranking():
