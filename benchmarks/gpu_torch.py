@@ -123,7 +123,7 @@ def sigmoid_contrastive(x, y):
 
 def nearest_neighbors(k):
     def nearest(x, y):
-        found = distances(x, y).topk(k, dim=1, largest=False)
+        found = distances(x, y).topk(min(k, len(y)), dim=1, largest=False)
         return [found.values, found.indices]
 
     return nearest
