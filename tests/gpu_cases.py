@@ -253,3 +253,22 @@ def _neighbors():
     for k in (1, 29):
         arguments = dict(queries=x, k=k)
         yield Case(f"nearest_neighbors of copies {k}", "nearest_neighbors", arguments)
+    # Points of a grid, whose distances are exact: thousands are equal.
+    rng = np.random.default_rng(5)
+    x, y = (rng.integers(0, 2, (rows, 3)).astype(np.float32) for rows in (5, 6000))
+    labels = dict(query_labels=np.arange(5) % 3, key_labels=rng.integers(0, 3, 6000))
+    for k in (1, 2, 31, 32, 33, 1000, 1024, 2500, 6001):
+        for metric, only in (("manhattan", None), ("dot", "same_label"), ("dot", "other_label")):
+            arguments = dict(queries=x, keys=y, k=k, metric=metric)
+            arguments |= dict(labels, only=only) if only else {}
+            name = f"nearest_neighbors of a grid {k} {metric} {only}"
+            yield Case(name, "nearest_neighbors", arguments)
+    for columns in (255, 256, 257, 2047, 2048, 2049):
+        arguments = dict(queries=x, keys=y[:columns], k=300, metric="chebyshev")
+        yield Case(f"nearest_neighbors among {columns}", "nearest_neighbors", arguments)
+    y = inputs.points(2500, 3) * 10.0 ** np.arange(-12, 13).repeat(100)[:, None]
+    for k in (3, 1200):
+        for dtype in ("float32", "float64"):
+            arguments = dict(queries=y[::500].astype(dtype), keys=y.astype(dtype), k=k)
+            name = f"nearest_neighbors near and far {k} {dtype}"
+            yield Case(name, "nearest_neighbors", dict(arguments, metric="chebyshev"))
