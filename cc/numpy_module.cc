@@ -96,13 +96,14 @@ const std::map<std::string, NumpyOp>& Ops() {
                                                      {"key_labels", kInt64}},
                                                     {kT, kInt64})},
       {"PairwiseRankingLoss",
-       Loss<PairwiseRankingLossSpec>(
+       Loss<PairwiseRankingLossSpec, kOnGpu>(
            {{"scores_pos", kT}, {"scores_neg", kT}, {"sample_weight", kAcc}})},
-      {"ListRankingLoss", Loss<ListRankingLossSpec>({{"scores", kT},
-                                                     {"relevance", kDouble},
-                                                     {"row_splits", kHostInt64},
-                                                     {"mask", kBool},
-                                                     {"item_weight", kAcc}})},
+      {"ListRankingLoss",
+       Loss<ListRankingLossSpec, kOnGpu>({{"scores", kT},
+                                          {"relevance", kDouble},
+                                          {"row_splits", kHostInt64},
+                                          {"mask", kBool},
+                                          {"item_weight", kAcc}})},
   };
   return *ops;
 }
