@@ -197,6 +197,15 @@ def _ragged_lists():
         how = dict(loss=loss, lambda_weight=weight, reduction=reduction)
         name = f"list_ranking_loss ragged {loss} {weight} {reduction}"
         yield Case(name, "list_ranking_loss", lists | how)
+    many = dict(
+        scores=inputs.points(4000),
+        relevance=np.arange(4000) % 3,
+        row_splits=np.linspace(0, 4000, 2500).astype(np.int64),
+        with_gradient=True,
+    )
+    for reduction in ("mean", "mean_lists"):
+        name = f"list_ranking_loss of many lists {reduction}"
+        yield Case(name, "list_ranking_loss", many | dict(reduction=reduction))
     poisoned = lists["scores"].copy()
     poisoned[[40, 400]] = np.nan, np.inf
     for loss in ("logistic", "mse"):
