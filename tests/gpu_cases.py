@@ -246,6 +246,46 @@ def _ranking():
     for loss in ("logistic", "hinge", "soft_zero_one", "mse"):
         arguments = dict(scores=scores, relevance=same, loss=loss, with_gradient=True)
         yield Case(f"list_ranking_loss {loss} ties", "list_ranking_loss", arguments)
+    yield from _ragged_lists()
+    for pairs in (255, 256, 257):
+        ahead, behind = inputs.points(2, pairs, seed=pairs)
+        arguments = dict(scores_pos=ahead, scores_neg=behind, with_gradient=True)
+        yield Case(f"pairwise_ranking_loss {pairs}", "pairwise_ranking_loss", arguments)
+
+
+def _ragged_lists():
+    """Lists around a block's items and its tiles, none among them, with scores and grades alike."""
+    splits = np.cumsum([0, 0, 1, 2, 31, 0, 32, 33, 255, 257, 520, 0])
+    n = splits[-1]
+    lists = dict(
+        scores=np.round(inputs.points(n), 1),
+        relevance=np.arange(n) * 7 % 6 - 1.0,
+        item_weight=inputs.weights(n),
+        row_splits=splits,
+        with_gradient=True,
+    )
+    ways = [("mse", None, "mean_nonzero"), ("mse", None, "mean_lists")]
+    for weight in (None, "label_diff", "dcg", "ndcg"):
+        ways += [("logistic", weight, "mean"), ("soft_zero_one", weight, "mean_lists")]
+        ways += [("hinge", weight, "mean_nonzero"), ("hinge", weight, "none")]
+    for loss, weight, reduction in ways:
+        how = dict(loss=loss, lambda_weight=weight, reduction=reduction)
+        name = f"list_ranking_loss ragged {loss} {weight} {reduction}"
+        yield Case(name, "list_ranking_loss", lists | how)
+    many = dict(
+        scores=inputs.points(4000),
+        relevance=np.arange(4000) % 3,
+        row_splits=np.linspace(0, 4000, 2500).astype(np.int64),
+        with_gradient=True,
+    )
+    for reduction in ("mean", "mean_lists"):
+        name = f"list_ranking_loss of many lists {reduction}"
+        yield Case(name, "list_ranking_loss", many | dict(reduction=reduction))
+    poisoned = lists["scores"].copy()
+    poisoned[[40, 400]] = np.nan, np.inf
+    for loss in ("logistic", "mse"):
+        how = dict(scores=poisoned, loss=loss, reduction="none")
+        yield Case(f"list_ranking_loss ragged {loss} NaN", "list_ranking_loss", lists | how)
 
 
 def _neighbors():
