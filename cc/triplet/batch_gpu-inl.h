@@ -1,0 +1,159 @@
+#ifndef TF_PAIRWISE_TRIPLET_BATCH_GPU_INL_H_
+#define TF_PAIRWISE_TRIPLET_BATCH_GPU_INL_H_
+
+#include "cuda/halves.h"
+#include "triplet/positives_gpu-inl.h"
+
+// An anchor's row, a block to an anchor, for the minings that may give all of
+// its columns a weight: what they have in common. A mining is a struct
+//
+//   struct Mining {
+//     TF_PAIRWISE_KERNEL_NAME(...);
+//     struct Shared {...};           // PositivesChunk<T> positives among it
+//     struct ThreadRegisters {...};
+//     // Of a row with triplets and without a NaN; all weights go to `out`.
+//     static AnchorSums Row(B& block, const AnchorRow<T>& row,
+//                           const FoundInRow& found, const SlopesOut<T>& out);
+//   };
+
+namespace tf_pairwise {
+
+struct FoundInRow {
+  int64_t positives = 0, negatives = 0;
+  int64_t nan = 0;  // NaN distances
+
+  TF_PAIRWISE_DEVICE FoundInRow operator+(const FoundInRow& other) const {
+    return {positives + other.positives, negatives + other.negatives,
+            nan + other.nan};
+  }
+};
+
+// Where d loss / d D of a row goes, before the anchor's weight. In a chunk of
+// positives a column is put once. Where all positives are one chunk, the row
+// itself takes V; where they are not, later chunks need its distances, and the
+// slopes have a place of their own until the end.
+template <typename T>
+struct SlopesOut {
+  T* slopes = nullptr;  // [m]
+
+  TF_PAIRWISE_DEVICE void Put(const AnchorRow<T>& row, int64_t j, T distance,
+                              T slope) const {
+    if (row.gradient) Store(row, j, Of(row, distance, slope));
+  }
+  // Put in two steps.
+  TF_PAIRWISE_DEVICE T Of(const AnchorRow<T>& row, T distance, T slope) const {
+    return slopes != nullptr ? slope : row.WeightOf(slope, distance);
+  }
+  TF_PAIRWISE_DEVICE void Store(const AnchorRow<T>& row, int64_t j,
+                                T value) const {
+    if (slopes != nullptr) {
+      slopes[j] += value;
+    } else {
+      row.distances[j] = value;
+    }
+  }
+};
+
+template <typename T, class Mining>
+struct AnchorsKernel {
+  TF_PAIRWISE_KERNEL_NAME("batch_triplet_" + Mining::Name() + "_" +
+                          TypeName<T>());
+  static constexpr int kThreads = kAnchorThreads;
+  static constexpr int kBlocks = 4;
+  using Arguments = AnchorArguments<T>;
+  using Shared = typename Mining::Shared;
+  using ThreadRegisters = typename Mining::ThreadRegisters;
+  using WarpRegisters = NoRegisters;
+
+  template <class B>
+  static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a) {
+    if (a.slopes == nullptr) {
+      RunRow(block, a, block.x());
+      return;
+    }
+    for (int64_t r = block.x(); r < a.rows; r += block.grid_x()) {
+      if (a.left[a.strip.row + r] != 0) RunRow(block, a, r);
+    }
+  }
+
+ private:
+  template <class B>
+  static TF_PAIRWISE_DEVICE void RunRow(B& block, const Arguments& a,
+                                        int64_t r) {
+    const AnchorRow<T> row(a, r);
+    // An anchor of weight 0 does not exist, whatever is in it.
+    const FoundInRow found = row.weight == 0 ? FoundInRow() : Find(block, row);
+    AnchorSums sums;
+    if (found.positives == 0 || found.negatives == 0) {
+      ClearRow(block, row);
+    } else if (found.nan != 0) {
+      sums = {NotANumber(), 1, 1};
+      StoreNan(block, row);
+    } else if (row.gradient && a.slopes == nullptr &&
+               found.positives > kChunk<T>) {
+      block.Each([&](int thread, Shared&, ThreadRegisters&) {
+        if (thread == 0) a.left[row.i] = 1;
+      });
+      return;
+    } else if (a.slopes == nullptr) {
+      sums = Mining::Row(block, row, found, SlopesOut<T>());
+    } else {
+      sums = RowOfSlopes(block, row, found, a.slopes + block.x() * row.m);
+    }
+    LossSums weighted;
+    if (row.weight != 0) {
+      weighted = {row.weight * sums.sum,
+                  row.weight * static_cast<double>(sums.counted),
+                  row.weight * static_cast<double>(sums.nonzero)};
+    }
+    StoreSums(block, a, row.i, weighted);
+  }
+
+  template <class B>
+  static TF_PAIRWISE_DEVICE FoundInRow Find(B& block, const AnchorRow<T>& row) {
+    return block.Sum([&](int thread, Shared&, ThreadRegisters&) {
+      FoundInRow own;
+      EachColumn(thread, row.m, [&](int64_t j) {
+        if (row.Itself(j)) return;
+        const bool positive = row.Positive(j);
+        own.positives += positive;
+        own.negatives += !positive;
+        own.nan += row.distances[j] != row.distances[j];
+      });
+      return own;
+    });
+  }
+
+  // A NaN distance: every pair of the row takes one.
+  template <class B>
+  static TF_PAIRWISE_DEVICE void StoreNan(B& block, const AnchorRow<T>& row) {
+    if (!row.gradient) return;
+    block.Each([&](int thread, Shared&, ThreadRegisters&) {
+      EachColumn(thread, row.m, [&](int64_t j) {
+        const T slope = row.Itself(j) ? T(0) : static_cast<T>(NotANumber());
+        row.distances[j] = row.WeightOf(slope, row.distances[j]);
+      });
+    });
+  }
+
+  template <class B>
+  static TF_PAIRWISE_DEVICE AnchorSums RowOfSlopes(B& block,
+                                                   const AnchorRow<T>& row,
+                                                   const FoundInRow& found,
+                                                   T* slopes) {
+    block.Each([&](int thread, Shared&, ThreadRegisters&) {
+      EachColumn(thread, row.m, [&](int64_t j) { slopes[j] = 0; });
+    });
+    const AnchorSums sums = Mining::Row(block, row, found, {slopes});
+    block.Each([&](int thread, Shared&, ThreadRegisters&) {
+      EachColumn(thread, row.m, [&](int64_t j) {
+        row.distances[j] = row.WeightOf(slopes[j], row.distances[j]);
+      });
+    });
+    return sums;
+  }
+};
+
+}  // namespace tf_pairwise
+
+#endif  // TF_PAIRWISE_TRIPLET_BATCH_GPU_INL_H_
