@@ -20,11 +20,12 @@ SOURCES := $(shell find cc cmake build_backend benchmarks python -type f \
              2>/dev/null | LC_ALL=C sort) \
            CMakeLists.txt setup.py pyproject.toml build_pip_pkg.sh $(wildcard README.md) LICENSE
 
-.PHONY: help venv build install demo test test-all test-cc fuzz bench lint format clean distclean FORCE
+.PHONY: help venv build install demo test test-all test-cc test-gpu fuzz bench lint format clean distclean FORCE
 help:
 	@echo 'make demo      build, install into $(VENV), train on handwritten digits'
 	@echo 'make test      build, install into $(VENV), run the tests'
 	@echo 'make test-all  the same with the long sweeps'
+	@echo 'make test-gpu  on a machine with a GPU, the tests of it: SANITIZER=memcheck or racecheck'
 	@echo 'make fuzz      random calls against the reference: MINUTES=10 SEED=0'
 	@echo 'make build     the wheel, into dist/ (./build_pip_pkg.sh DEST for elsewhere)'
 	@echo 'make bench     the benchmarks'
@@ -84,6 +85,12 @@ test-all: install $(if $(CC_TESTS),test-cc)
 # The C++ unit tests, made along with the wheel.
 test-cc: $(BUILD)/.wheel
 	@cd $(BUILD)/cmake && $(abspath $(BIN))/ctest --output-on-failure
+
+# On a GPU what `make test` runs on the host, with whatever of PyTorch, CuPy, JAX and Numba is in
+# the environment; under a tool of compute-sanitizer with SANITIZER.
+test-gpu: install
+	@TF_PAIRWISE_TEST_GPU=1 $(if $(SANITIZER),compute-sanitizer --tool $(SANITIZER) --error-exitcode 1) \
+	  $(BIN)/python -m pytest -q tests/test_gpu.py $(GPU_FLAGS)
 
 # Random calls against the reference, for MINUTES from SEED on.
 MINUTES ?= 1

@@ -5,6 +5,7 @@
 
 #include "adapters/loss_op.h"
 #include "adapters/numpy.h"
+#include "adapters/numpy_gpu.h"
 #include "contrastive/contrastive_op.h"
 #include "distance/distance_op.h"
 #include "neighbors/neighbors_op.h"
@@ -13,19 +14,30 @@
 #include "softmax/softmax_op.h"
 #include "triplet/triplet_op.h"
 
-// The ops on NumPy arrays, without TensorFlow: the module behind
-// python/tf_pairwise/numpy/_native.py. Ops, inputs and outputs have the names,
-// the order and the types of TensorFlow's registrations (*_op.cc); a loss's
-// gradients are finished (LossAndGradientOp).
+// The ops on NumPy arrays, and on those of a GPU, without TensorFlow: the
+// module behind python/tf_pairwise/numpy/_native.py. Ops, inputs and outputs
+// have the names, the order and the types of TensorFlow's registrations
+// (*_op.cc); a loss's gradients are finished (LossAndGradientOp).
 
 namespace tf_pairwise {
 namespace {
 
 constexpr Element kT = Element::kT, kAcc = Element::kAcc,
                   kDouble = Element::kDouble, kInt64 = Element::kInt64,
-                  kBool = Element::kBool;
+                  kHostInt64 = Element::kHostInt64, kBool = Element::kBool;
 
-using Arguments = std::vector<NumpyCall::Argument>;
+using Arguments = std::vector<NumpyArgument>;
+
+// The word for an op whose kernels are there for a GPU, too.
+[[maybe_unused]] constexpr bool kOnGpu = true;
+
+template <typename Op, bool on_gpu = false>
+NumpyOp Make(Arguments inputs, std::vector<Element> outputs) {
+  NumpyOp op = {std::move(inputs), std::move(outputs),
+                &RunNumpyOp<Op, NumpyCall>};
+  if constexpr (on_gpu) op.run_on_gpu = &RunNumpyOp<Op, GpuCall>;
+  return op;
+}
 
 // The inputs of the ops over a labelled batch, and what else one has.
 Arguments Batch(const Arguments& more) {
@@ -33,36 +45,34 @@ Arguments Batch(const Arguments& more) {
                    {"labels", kInt64},
                    {"ref_embeddings", kT},
                    {"ref_labels", kInt64},
-                   {"self_offset", kInt64}};
+                   {"self_offset", kHostInt64}};
   all.insert(all.end(), more.begin(), more.end());
   return all;
 }
 
 // The loss of a spec, and a gradient for each of its points.
-template <typename Spec>
+template <typename Spec, bool on_gpu = false>
 NumpyOp Loss(Arguments inputs) {
   std::vector<Element> outputs = {kAcc};
   for (const int point : Spec::kPoints) {
     outputs.push_back(inputs[point].element);
   }
-  return {std::move(inputs), std::move(outputs),
-          &RunNumpyOp<LossAndGradientOp<Spec>>};
+  return Make<LossAndGradientOp<Spec>, on_gpu>(std::move(inputs),
+                                               std::move(outputs));
 }
 
 const std::map<std::string, NumpyOp>& Ops() {
   static const auto* const ops = new std::map<std::string, NumpyOp>{
       {"PairwiseDistance",
-       {{{"x", kT}, {"y", kT}}, {kT}, &RunNumpyOp<PairwiseDistanceOp>}},
+       Make<PairwiseDistanceOp>({{"x", kT}, {"y", kT}}, {kT})},
       {"PairwiseDistanceGrad",
-       {{{"x", kT}, {"y", kT}, {"distances", kT}, {"upstream", kT}},
-        {kT, kT},
-        &RunNumpyOp<PairwiseDistanceGradOp>}},
-      {"PairedDistance",
-       {{{"x", kT}, {"y", kT}}, {kT}, &RunNumpyOp<PairedDistanceOp>}},
+       Make<PairwiseDistanceGradOp>(
+           {{"x", kT}, {"y", kT}, {"distances", kT}, {"upstream", kT}},
+           {kT, kT})},
+      {"PairedDistance", Make<PairedDistanceOp>({{"x", kT}, {"y", kT}}, {kT})},
       {"PairedDistanceGrad",
-       {{{"x", kT}, {"y", kT}, {"upstream", kT}},
-        {kT, kT},
-        &RunNumpyOp<PairedDistanceGradOp>}},
+       Make<PairedDistanceGradOp>({{"x", kT}, {"y", kT}, {"upstream", kT}},
+                                  {kT, kT})},
       {"ContrastiveLoss", Loss<ContrastiveLossSpec>({{"x1", kT},
                                                      {"x2", kT},
                                                      {"labels", kAcc},
@@ -79,31 +89,39 @@ const std::map<std::string, NumpyOp>& Ops() {
                                              {"sample_weight", kAcc}})},
       {"BatchTripletLoss",
        Loss<BatchTripletLossSpec>(Batch({{"sample_weight", kAcc}}))},
-      {"MineTriplets", {Batch({}), {kInt64}, &RunNumpyOp<MineTripletsOp>}},
-      {"NearestNeighbors",
-       {{{"queries", kT},
-         {"keys", kT},
-         {"query_labels", kInt64},
-         {"key_labels", kInt64}},
-        {kT, kInt64},
-        &RunNumpyOp<NearestNeighborsOp>}},
+      {"MineTriplets", Make<MineTripletsOp>(Batch({}), {kInt64})},
+      {"NearestNeighbors", Make<NearestNeighborsOp>({{"queries", kT},
+                                                     {"keys", kT},
+                                                     {"query_labels", kInt64},
+                                                     {"key_labels", kInt64}},
+                                                    {kT, kInt64})},
       {"PairwiseRankingLoss",
        Loss<PairwiseRankingLossSpec>(
            {{"scores_pos", kT}, {"scores_neg", kT}, {"sample_weight", kAcc}})},
       {"ListRankingLoss", Loss<ListRankingLossSpec>({{"scores", kT},
                                                      {"relevance", kDouble},
-                                                     {"row_splits", kInt64},
+                                                     {"row_splits", kHostInt64},
                                                      {"mask", kBool},
                                                      {"item_weight", kAcc}})},
   };
   return *ops;
 }
 
-py::tuple Run(const std::string& op, const py::dict& attributes,
-              const py::sequence& inputs, int threads) {
+const NumpyOp& Find(const std::string& op) {
   const auto found = Ops().find(op);
   if (found == Ops().end()) throw py::key_error(op);
-  return found->second.Run(attributes, inputs, threads);
+  return found->second;
+}
+
+py::tuple Run(const std::string& op, const py::dict& attributes,
+              const py::sequence& inputs, int threads) {
+  return Find(op).Run(attributes, inputs, threads);
+}
+
+py::tuple OnGpu(const std::string& op, const py::dict& attributes,
+                const py::sequence& inputs, uintptr_t stream,
+                const py::object& kept) {
+  return RunOnGpu(op, Find(op), attributes, inputs, stream, kept);
 }
 
 }  // namespace
@@ -118,6 +136,14 @@ op: TensorFlow's name of it, without "TfPairwise>".
 attributes: the op's, by name, and the name of the points' dtype as "T".
 inputs: the op's, C-contiguous; None for one that the attributes leave out.
 threads: how many to run on.
+)doc");
+  DefineGpuArray(module);
+  module.def("run_on_gpu", &OnGpu, R"doc(
+Runs an op on a GPU: its outputs as a tuple of GpuArray.
+
+inputs: GpuArray, or None; NumPy's for what is a number or read on the host.
+stream: the handle of the stream to put the work on, which is not waited for.
+kept: an object that lives as long as the outputs, for the stream's sake.
 )doc");
 }
 

@@ -2,16 +2,17 @@
 # nothing else, so that a kernel that includes TensorFlow, XLA or Python does not
 # compile. No -march: simd/ picks the instruction set at run time.
 file(GLOB kernel_sources CONFIGURE_DEPENDS cc/*/*.cc)
-list(FILTER kernel_sources EXCLUDE REGEX "(_test|_op|_xla|_gpu)\\.cc$|/adapters/")
+list(FILTER kernel_sources EXCLUDE REGEX "(_test|_op|_xla)\\.cc$|/adapters/")
 
 add_library(kernel_objects OBJECT ${kernel_sources})
 target_include_directories(kernel_objects PUBLIC ${PROJECT_SOURCE_DIR}/cc)
-target_link_libraries(kernel_objects PUBLIC highway)
+target_link_libraries(kernel_objects PUBLIC highway ${CMAKE_DL_LIBS})
 target_compile_options(kernel_objects PRIVATE
   "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-fno-exceptions;-fno-math-errno;-ffp-contract=off>")
 
 add_library(tf_pairwise_kernels SHARED $<TARGET_OBJECTS:kernel_objects>)
 target_include_directories(tf_pairwise_kernels PUBLIC ${PROJECT_SOURCE_DIR}/cc)
+target_link_libraries(tf_pairwise_kernels PRIVATE ${CMAKE_DL_LIBS})
 
 if(TF_PAIRWISE_SANITIZE)
   set(sanitize -fsanitize=${TF_PAIRWISE_SANITIZE} -fno-omit-frame-pointer -g)

@@ -1,8 +1,11 @@
 """Compiles a CUDA file for some architectures with NVRTC: no toolkit, driver or GPU is needed.
 
-  python nvrtc_compile.py SOURCE OUT --include DIR --arch sm_80 --arch sm_90 [--find]
+  python nvrtc_compile.py SOURCE OUT --include DIR --arch sm_80 --arch compute_90 [--depfile]
+  python nvrtc_compile.py --find
 
-writes OUT.sm_80.cubin, OUT.sm_90.cubin; `--find` prints where NVRTC is, or nothing, and stops.
+writes OUT.sm_80.cubin, or OUT.compute_90.ptx, and beside it OUT.sm_80.log, what ptxas says of the
+kernels; `--depfile` also OUT.sm_80.d, the headers that were read, for the build. `--find` prints
+where NVRTC is, or nothing.
 NVRTC comes from PyPI (nvidia-cuda-nvrtc-cu12) or from TF_PAIRWISE_NVRTC, the folder or file of
 libnvrtc.so; the version is TensorFlow's own CUDA version, so that drivers from 525 on take what
 it makes.
@@ -13,6 +16,7 @@ import ctypes
 import importlib.util
 import os
 import pathlib
+import re
 import sys
 
 
@@ -50,7 +54,7 @@ class Nvrtc:
         return buffer.raw
 
     def compile(self, source, architecture, includes):
-        """The cubin of a file; raises with the compiler's log."""
+        """The code of a file, and the compiler's log; raises with that log."""
         program = ctypes.c_void_p()
         self.call(
             "CreateProgram",
@@ -66,6 +70,7 @@ class Nvrtc:
             "--std=c++17",
             # Helpers without a mark are for the device.
             "--device-as-default-execution-space",
+            "--ptxas-options=-v",
             *(f"--include-path={folder}" for folder in includes),
         ]
         array = (ctypes.c_char_p * len(options))(*map(os.fsencode, options))
@@ -74,7 +79,26 @@ class Nvrtc:
         except RuntimeError as error:
             log = self.text(program, "ProgramLog").rstrip(b"\0").decode()
             raise RuntimeError(f"{source}, {architecture}: {error}\n{log}") from error
-        return self.text(program, "CUBIN")
+        log = self.text(program, "ProgramLog").rstrip(b"\0").decode()
+        return self.text(program, "CUBIN" if ending(architecture) == "cubin" else "PTX"), log
+
+
+def ending(architecture):
+    """Machine code for sm_80; for compute_80, PTX, with the zero that the driver wants at its end."""
+    return "cubin" if architecture.startswith("sm_") else "ptx"
+
+
+def headers(source, includes):
+    """The files that a file includes, and they in turn, as far as they are in the folders."""
+    found, todo = [], [pathlib.Path(source)]
+    while todo:
+        for name in re.findall(r'^\s*#\s*include\s*"([^"]+)"', todo.pop().read_text(), re.M):
+            paths = (pathlib.Path(folder) / name for folder in includes)
+            path = next((path for path in paths if path.exists()), None)
+            if path is not None and path not in found:
+                found.append(path)
+                todo.append(path)
+    return found
 
 
 def main():
@@ -83,6 +107,7 @@ def main():
     parser.add_argument("out", nargs="?")
     parser.add_argument("--include", action="append", default=[])
     parser.add_argument("--arch", action="append", default=[])
+    parser.add_argument("--depfile", action="store_true")
     parser.add_argument("--find", action="store_true")
     arguments = parser.parse_args()
     path = library()
@@ -95,11 +120,20 @@ def main():
     nvrtc = Nvrtc(path)
     for architecture in arguments.arch:
         try:
-            cubin = nvrtc.compile(arguments.source, architecture, arguments.include)
+            code, log = nvrtc.compile(arguments.source, architecture, arguments.include)
         except RuntimeError as error:
             print(error, file=sys.stderr)
             return 1
-        pathlib.Path(f"{arguments.out}.{architecture}.cubin").write_bytes(cubin)
+        warnings = [line for line in log.splitlines() if not line.startswith("ptxas  ")]
+        warnings = [line for line in warnings if line.strip() and not line.startswith("ptxas info")]
+        print("\n".join(warnings), end="\n" if warnings else "", file=sys.stderr)
+        stem = f"{arguments.out}.{architecture}"
+        out = pathlib.Path(f"{stem}.{ending(architecture)}")
+        pathlib.Path(f"{stem}.log").write_text(log)
+        if arguments.depfile:
+            read = " ".join(map(str, headers(arguments.source, arguments.include)))
+            pathlib.Path(f"{stem}.d").write_text(f"{out}: {read}\n")
+        out.write_bytes(code)
     return 0
 
 

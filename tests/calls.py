@@ -5,12 +5,19 @@ determinism are tested once for all functions, by this table. A new function, op
 has its lines here, and what is its own (formulas, edge cases) in the test of its family.
 """
 
+from __future__ import annotations
+
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import ml_dtypes
 import numpy as np
-import tensorflow as tf
+
+try:
+    import tensorflow as tf
+except ImportError:  # the functions on NumPy and GPU arrays are tested without, too
+    tf = None
 
 from tests import inputs
 from tf_pairwise import numpy as tpn
@@ -79,7 +86,7 @@ class Call:
 
     def arrays(self, dtype) -> list:
         """The same for NumPy, where parameters are Python numbers."""
-        numpy_dtype = tf.as_dtype(dtype).as_numpy_dtype
+        numpy_dtype = ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype
         return [
             x.astype(np.float64).astype(numpy_dtype) if np.ndim(x) else float(x)
             for x in self.points.values()
@@ -112,7 +119,7 @@ class Call:
         shape = np.shape(next(iter(self.points.values())))
         return shape if "ranking" in self.function else shape[:1]
 
-    def take(self, index) -> "Call":
+    def take(self, index) -> Call:
         """The call of some rows."""
         rows = {*self.rows, self.weight} & self.arguments.keys()
         points, options = (
@@ -125,8 +132,13 @@ class Call:
         """The gradient of what comes after it: of distances anything, of losses their sum."""
         if self.function in REDUCTIONS:
             return None
-        numbers = tf.range(tf.size(value)) * 37 % 101 - 50  # exact in a half, over 64
+        numbers = tf.range(tf.size(value)) * 37 % 101 - 50
         return tf.reshape(tf.cast(numbers, value.dtype) / 64, tf.shape(value))
+
+
+def _upstream(shape):
+    """The same for NumPy; exact in a half."""
+    return (np.arange(np.prod(shape, dtype=int)) * 37 % 101 - 50).reshape(shape) / 64
 
 
 def run(api, call, points, **changed) -> list[tf.Tensor]:
@@ -149,7 +161,7 @@ def numpy_steps(call, arrays, **changed) -> list[tuple[str, dict]]:
     if call.differentiable and call.function not in REDUCTIONS:
         x, y = arguments["x"], arguments.get("y")
         columns = () if call.function == "paired_distance" else (x if y is None else y).shape[-2:-1]
-        upstream = call.upstream(tf.zeros((*x.shape[:-1], *columns), x.dtype)).numpy()
+        upstream = _upstream((*x.shape[:-1], *columns)).astype(x.dtype)
         gradient = {"y": None, **arguments, "upstream": upstream}
         steps.append((f"{call.function}_gradient", gradient))
     return steps
@@ -157,12 +169,19 @@ def numpy_steps(call, arrays, **changed) -> list[tuple[str, dict]]:
 
 def run_numpy(call, arrays, threads=None, **changed) -> list[np.ndarray]:
     """The same of the NumPy functions."""
-    return tf.nest.flatten(
+    return flat(
         [
             getattr(tpn, function)(**arguments, threads=threads)
             for function, arguments in numpy_steps(call, arrays, **changed)
         ]
     )
+
+
+def flat(made) -> list:
+    """The arrays of nested lists and tuples."""
+    if not isinstance(made, list | tuple):
+        return [made]
+    return [array for part in made for array in flat(part)]
 
 
 def run_squared(api, call, points) -> list[tf.Tensor]:

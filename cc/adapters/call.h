@@ -4,7 +4,10 @@
 #include <cstdint>
 
 #include "adapters/shape_matcher.h"
+#include "core/parallel.h"
 #include "core/reduce.h"
+#include "core/status.h"
+#include "core/stream.h"
 #include "core/types.h"
 
 // An op is written once, whatever calls it: a TensorFlow kernel (CpuKernel in
@@ -83,6 +86,24 @@ int64_t HostInteger(const Call& call, int input) {
 template <typename Call>
 bool IsOneOnHost(const Call& call, int input) {
   return LoadCompute(call.dtype(input), call.input(input), 0) == 1;
+}
+
+// The launcher's own of two entry points, and of two sizes of their scratch.
+template <auto kCpu, auto kGpu, class Problem>
+int64_t ScratchBytesOn(const ParallelFor& launcher, const Problem& problem) {
+  return kCpu(problem, launcher.workers);
+}
+template <auto kCpu, auto kGpu, class Problem>
+int64_t ScratchBytesOn(const Stream&, const Problem& problem) {
+  return kGpu(problem);
+}
+template <auto kCpu, auto kGpu, class... Arguments>
+Status RunOn(const ParallelFor& launcher, const Arguments&... arguments) {
+  return kCpu(arguments..., launcher);
+}
+template <auto kCpu, auto kGpu, class... Arguments>
+Status RunOn(const Stream& launcher, const Arguments&... arguments) {
+  return kGpu(arguments..., launcher);
 }
 
 // The type that losses of `dtype` points are computed in and come in.

@@ -42,6 +42,9 @@ inline void Raise(const Status& status) {
     case Status::kResourceExhausted:
       PyErr_SetString(PyExc_MemoryError, status.message);
       throw py::error_already_set();
+    case Status::kUnimplemented:
+      PyErr_SetString(PyExc_NotImplementedError, status.message);
+      throw py::error_already_set();
     default:
       throw std::runtime_error(status.message);
   }
@@ -58,13 +61,15 @@ inline Status ParseDType(const char* name, DType* dtype) {
 }
 
 // What the elements of an op's array are: of the type T of the points, of the
-// compute type of T, or of one type always.
-enum class Element { kT, kAcc, kDouble, kInt64, kBool };
+// compute type of T, or of one type always. What an op itself reads is in host
+// memory on a GPU, too.
+enum class Element { kT, kAcc, kDouble, kInt64, kHostInt64, kBool };
 
 // NumPy's dtype that holds such elements.
 inline py::dtype Storage(Element element, DType t) {
   switch (element) {
     case Element::kInt64:
+    case Element::kHostInt64:
       return py::dtype::of<int64_t>();
     case Element::kBool:
       return py::dtype::of<bool>();
@@ -117,6 +122,55 @@ class NumpyAttributes {
   const py::dict* attributes_;
 };
 
+// ---- inputs ----
+
+struct NumpyArgument {
+  const char* name;
+  Element element;
+};
+
+struct NumpyInput {
+  py::object array;  // kept while the call runs
+  const void* data = nullptr;
+  Shape shape = Shape{true, {0}};
+  DType dtype = DType::kFloat32;  // if it is of a float type
+};
+
+inline DType FloatType(Element element, DType t) {
+  return element == Element::kT        ? t
+         : element == Element::kDouble ? DType::kFloat64
+                                       : ComputeType(t);
+}
+
+// NumPy's array; None is one without elements.
+inline NumpyInput ViewOnHost(const NumpyArgument& argument, DType t,
+                             const py::object& value) {
+  NumpyInput input;
+  input.array = value;
+  input.dtype = FloatType(argument.element, t);
+  if (value.is_none()) return input;
+  const py::dtype dtype = Storage(argument.element, t);
+  const bool is_array = py::isinstance<py::array>(value);
+  const auto array =
+      is_array ? py::reinterpret_borrow<py::array>(value) : py::array();
+  if (!is_array || !(array.flags() & py::array::c_style) ||
+      !array.dtype().equal(dtype)) {
+    throw py::type_error(std::string(argument.name) +
+                         ": expected a C-contiguous array of dtype " +
+                         std::string(py::str(dtype)));
+  }
+  input.data = array.data();
+  input.shape.sizes.assign(array.shape(), array.shape() + array.ndim());
+  return input;
+}
+
+inline void CheckCount(const std::vector<NumpyArgument>& arguments,
+                       const py::sequence& inputs) {
+  if (inputs.size() == arguments.size()) return;
+  throw py::type_error("inputs: got " + std::to_string(inputs.size()) +
+                       ", expected " + std::to_string(arguments.size()));
+}
+
 // ---- a call ----
 
 // What adapters/call.h asks for, of arrays of NumPy; all but what is of the
@@ -124,26 +178,18 @@ class NumpyAttributes {
 // lock, and gets it back; while kernels run, others have it.
 class NumpyCall {
  public:
-  struct Argument {
-    const char* name;
-    Element element;
-  };
-
-  // An input that is None is an array without elements; an output that an op
-  // does not make is None.
-  NumpyCall(const std::vector<Argument>& arguments, const py::sequence& inputs,
-            std::vector<Element> outputs, DType dtype, int threads)
+  // An output that an op does not make is None.
+  NumpyCall(const std::vector<NumpyArgument>& arguments,
+            const py::sequence& inputs, std::vector<Element> outputs,
+            DType dtype, int threads)
       : dtype_(dtype),
         elements_(std::move(outputs)),
         outputs_(elements_.size(), py::none()),
         team_(&ThreadPool::Get(), threads),
         parallel_(team_.parallel()) {
-    if (inputs.size() != arguments.size()) {
-      throw py::type_error("inputs: got " + std::to_string(inputs.size()) +
-                           ", expected " + std::to_string(arguments.size()));
-    }
+    CheckCount(arguments, inputs);
     for (size_t i = 0; i < arguments.size(); ++i) {
-      inputs_.push_back(View(arguments[i], inputs[i]));
+      inputs_.push_back(ViewOnHost(arguments[i], dtype, inputs[i]));
     }
   }
   NumpyCall(const NumpyCall&) = delete;
@@ -196,40 +242,9 @@ class NumpyCall {
   }
 
  private:
-  struct Input {
-    py::object array;  // kept while the call runs
-    const void* data;
-    Shape shape;
-    DType dtype;
-  };
-
-  Input View(const Argument& argument, const py::object& value) const {
-    Input input{value, nullptr, Shape{true, {0}}, DTypeOf(argument.element)};
-    if (value.is_none()) return input;
-    const py::dtype dtype = Storage(argument.element, dtype_);
-    const bool is_array = py::isinstance<py::array>(value);
-    const auto array =
-        is_array ? py::reinterpret_borrow<py::array>(value) : py::array();
-    if (!is_array || !(array.flags() & py::array::c_style) ||
-        !array.dtype().equal(dtype)) {
-      throw py::type_error(std::string(argument.name) +
-                           ": expected a C-contiguous array of dtype " +
-                           std::string(py::str(dtype)));
-    }
-    input.data = array.data();
-    input.shape.sizes.assign(array.shape(), array.shape() + array.ndim());
-    return input;
-  }
-
-  DType DTypeOf(Element element) const {
-    return element == Element::kT        ? dtype_
-           : element == Element::kDouble ? DType::kFloat64
-                                         : ComputeType(dtype_);
-  }
-
   DType dtype_;
   std::vector<Element> elements_;
-  std::vector<Input> inputs_;
+  std::vector<NumpyInput> inputs_;
   std::vector<py::object> outputs_;
   ThreadPool::Team team_;
   ParallelFor parallel_;
@@ -238,11 +253,16 @@ class NumpyCall {
   std::optional<py::gil_scoped_release> released_;
 };
 
+class GpuCall;  // adapters/numpy_gpu.h
+
 // An op, and what the elements of its inputs and outputs are.
 struct NumpyOp {
-  std::vector<NumpyCall::Argument> inputs;
+  std::vector<NumpyArgument> inputs;
   std::vector<Element> outputs;
   Status (*run)(const NumpyAttributes& attributes, NumpyCall& call);
+  // Null of an op without kernels for a GPU.
+  Status (*run_on_gpu)(const NumpyAttributes& attributes,
+                       GpuCall& call) = nullptr;
 
   py::tuple Run(const py::dict& dictionary, const py::sequence& arrays,
                 int threads) const {
@@ -257,8 +277,8 @@ struct NumpyOp {
   }
 };
 
-template <typename Op>
-Status RunNumpyOp(const NumpyAttributes& attributes, NumpyCall& call) {
+template <typename Op, typename Call>
+Status RunNumpyOp(const NumpyAttributes& attributes, Call& call) {
   Op op;
   TF_PAIRWISE_RETURN_IF_ERROR(op.Read(&attributes));
   return op.Run(call);

@@ -6,6 +6,7 @@
 #include "core/export.h"
 #include "core/parallel.h"
 #include "core/status.h"
+#include "core/stream.h"
 #include "core/types.h"
 
 // The contrastive family: the loss of explicit pairs, and the loss over all
@@ -53,6 +54,12 @@ TF_PAIRWISE_EXPORT Status ContrastiveLossCpu(const ContrastiveLoss& problem,
                                              const ContrastiveArrays& arrays,
                                              void* scratch,
                                              const ParallelFor& parallel);
+TF_PAIRWISE_EXPORT int64_t
+ContrastiveLossGpuScratchBytes(const ContrastiveLoss& problem);
+TF_PAIRWISE_EXPORT Status ContrastiveLossGpu(const ContrastiveLoss& problem,
+                                             const ContrastiveArrays& arrays,
+                                             void* scratch,
+                                             const Stream& stream);
 
 // ---- all pairs of a labelled batch ----
 
@@ -97,6 +104,11 @@ TF_PAIRWISE_EXPORT int64_t BatchContrastiveLossScratchBytes(
 TF_PAIRWISE_EXPORT Status BatchContrastiveLossCpu(
     const BatchContrastiveLoss& problem, const BatchContrastiveArrays& arrays,
     void* scratch, const ParallelFor& parallel);
+TF_PAIRWISE_EXPORT int64_t BatchContrastiveLossGpuScratchBytes(
+    const BatchContrastiveLoss& problem, bool with_gradient);
+TF_PAIRWISE_EXPORT Status BatchContrastiveLossGpu(
+    const BatchContrastiveLoss& problem, const BatchContrastiveArrays& arrays,
+    void* scratch, const Stream& stream);
 
 }  // namespace tf_pairwise
 

@@ -63,6 +63,15 @@ struct ContrastiveLossSpec {
                     const ParallelFor& launcher) {
     return ContrastiveLossCpu(problem, arrays, scratch, launcher);
   }
+
+  static int64_t ScratchBytes(const Problem& problem, bool, const Stream&) {
+    return ContrastiveLossGpuScratchBytes(problem);
+  }
+
+  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
+                    const Stream& launcher) {
+    return ContrastiveLossGpu(problem, arrays, scratch, launcher);
+  }
 };
 
 // ---- all pairs of a labelled batch ----
@@ -91,6 +100,16 @@ struct BatchContrastiveLossSpec
   static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
                     const ParallelFor& launcher) {
     return BatchContrastiveLossCpu(problem, arrays, scratch, launcher);
+  }
+
+  static int64_t ScratchBytes(const Problem& problem, bool with_gradient,
+                              const Stream&) {
+    return BatchContrastiveLossGpuScratchBytes(problem, with_gradient);
+  }
+
+  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
+                    const Stream& launcher) {
+    return BatchContrastiveLossGpu(problem, arrays, scratch, launcher);
   }
 };
 

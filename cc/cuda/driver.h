@@ -33,9 +33,11 @@ struct Grid {
   int64_t x = 1, y = 1, z = 1;
 };
 
-// Puts a kernel on a stream. An empty grid is nothing to do.
+// Puts a kernel on a stream. An empty grid is nothing to do. The arguments are
+// read before it returns.
 Status LaunchKernel(const Stream& stream, const char* name, const Grid& grid,
-                    int threads, int64_t shared_bytes, const void* arguments);
+                    int threads, int64_t shared_bytes, const void* arguments,
+                    int64_t argument_bytes);
 
 // Puts a kernel K (block.h) on a stream.
 template <class K>
@@ -43,7 +45,8 @@ Status Launch(const Stream& stream, const Grid& grid,
               const typename K::Arguments& arguments) {
   static const std::string name = K::Name();
   return LaunchKernel(stream, name.c_str(), grid, K::kThreads,
-                      sizeof(typename K::Shared), &arguments);
+                      sizeof(typename K::Shared), &arguments,
+                      sizeof(typename K::Arguments));
 }
 
 // Bytes of the device's memory are set, on the stream.

@@ -5,7 +5,10 @@
 #include "cuda/halves.h"
 
 // Points as the metrics' recipes read them (metric/metric-inl.h), a warp at a
-// pair: lane l has the coordinates l, l + 32, ... For EachWarp's phases.
+// pair: lane l has the coordinates l, l + 32, ... For EachWarp's phases. The
+// loops are many and mostly rare: unrolled little, kernels of all metrics stay
+// small, and their registers few, which is worth more to a sum that waits for
+// memory.
 
 namespace tf_pairwise {
 
@@ -36,6 +39,7 @@ struct WarpSide {
     return OverLanes(
         [&](int lane) {
           double sum = 0;
+          TF_PAIRWISE_UNROLL_BY(2)
           for (int64_t k = lane; k < d; k += kWarp) {
             const double v = static_cast<double>(Load(x + k)) / scale;
             sum += v * v;
@@ -48,6 +52,7 @@ struct WarpSide {
     return OverLanes(
         [&](int lane) {
           double largest = 0;
+          TF_PAIRWISE_LOOP
           for (int64_t k = lane; k < d; k += kWarp) {
             const double v = static_cast<double>(Load(x + k));
             const double size = v < 0 ? -v : v;
@@ -61,6 +66,7 @@ struct WarpSide {
     return OverLanes(
                [&](int lane) {
                  double poison = 0;
+                 TF_PAIRWISE_LOOP
                  for (int64_t k = lane; k < d; k += kWarp) {
                    poison += 0 * static_cast<double>(Load(x + k));
                  }
@@ -103,6 +109,7 @@ struct WarpPoints {
     const LargestAt<double> largest = OverLanes(
         [&](int lane) {
           LargestAt<double> own;
+          TF_PAIRWISE_UNROLL_BY(2)
           for (int64_t k = lane; k < d; k += kWarp) {
             const double value = function(X(k), Y(k));
             if (value > own.value) own = {value, k};
@@ -125,6 +132,7 @@ struct WarpPoints {
           for (int64_t begin = 0; begin < d; begin += kPart) {
             const int64_t end = begin + kPart < d ? begin + kPart : d;
             V part = 0;
+            TF_PAIRWISE_UNROLL_BY(2)
             for (int64_t k = begin + lane; k < end; k += kWarp) {
               part += function(static_cast<V>(Load(x + k)),
                                static_cast<V>(Load(y + k)));

@@ -6,6 +6,7 @@
 #include "core/export.h"
 #include "core/parallel.h"
 #include "core/status.h"
+#include "core/stream.h"
 #include "core/types.h"
 
 // The distance family: all distances between two sets of points, and the
@@ -51,6 +52,12 @@ TF_PAIRWISE_EXPORT Status PairwiseDistanceCpu(const PairwiseDistance& problem,
                                               const void* x, const void* y,
                                               void* distances, void* scratch,
                                               const ParallelFor& parallel);
+TF_PAIRWISE_EXPORT int64_t
+PairwiseDistanceGpuScratchBytes(const PairwiseDistance& problem);
+TF_PAIRWISE_EXPORT Status PairwiseDistanceGpu(const PairwiseDistance& problem,
+                                              const void* x, const void* y,
+                                              void* distances, void* scratch,
+                                              const Stream& stream);
 
 // x_grad [batch, n, d] and y_grad [batch, m, d] of sum(upstream * distances),
 // from `distances`, the forward's output. With `self`, y_grad is not written
@@ -61,6 +68,13 @@ TF_PAIRWISE_EXPORT Status PairwiseDistanceGradCpu(
     const PairwiseDistance& problem, const void* x, const void* y,
     const void* distances, const void* upstream, void* x_grad, void* y_grad,
     void* scratch, const ParallelFor& parallel);
+// On a GPU the distances are made again.
+TF_PAIRWISE_EXPORT int64_t
+PairwiseDistanceGradGpuScratchBytes(const PairwiseDistance& problem);
+TF_PAIRWISE_EXPORT Status PairwiseDistanceGradGpu(
+    const PairwiseDistance& problem, const void* x, const void* y,
+    const void* distances, const void* upstream, void* x_grad, void* y_grad,
+    void* scratch, const Stream& stream);
 
 // The gradient of sum(u * x_grad) + sum(w * y_grad) with respect to upstream
 // [batch, n, m], x and y, where x_grad and y_grad are the gradients above and
@@ -72,6 +86,12 @@ TF_PAIRWISE_EXPORT Status PairwiseDistanceGradGradCpu(
     const PairwiseDistance& problem, const void* x, const void* y,
     const void* upstream, const void* u, const void* w, void* upstream_out,
     void* x_out, void* y_out, void* scratch, const ParallelFor& parallel);
+TF_PAIRWISE_EXPORT int64_t
+PairwiseDistanceGradGradGpuScratchBytes(const PairwiseDistance& problem);
+TF_PAIRWISE_EXPORT Status PairwiseDistanceGradGradGpu(
+    const PairwiseDistance& problem, const void* x, const void* y,
+    const void* upstream, const void* u, const void* w, void* upstream_out,
+    void* x_out, void* y_out, void* scratch, const Stream& stream);
 
 // ---- [n, d], [n, d] -> [n] ----
 
@@ -88,6 +108,10 @@ TF_PAIRWISE_EXPORT Status PairedDistanceCpu(const PairedDistance& problem,
                                             const void* x, const void* y,
                                             void* distances,
                                             const ParallelFor& parallel);
+TF_PAIRWISE_EXPORT Status PairedDistanceGpu(const PairedDistance& problem,
+                                            const void* x, const void* y,
+                                            void* distances,
+                                            const Stream& stream);
 
 // x_grad, y_grad [n, d] of sum(upstream * distances).
 TF_PAIRWISE_EXPORT Status PairedDistanceGradCpu(const PairedDistance& problem,
@@ -95,6 +119,11 @@ TF_PAIRWISE_EXPORT Status PairedDistanceGradCpu(const PairedDistance& problem,
                                                 const void* upstream,
                                                 void* x_grad, void* y_grad,
                                                 const ParallelFor& parallel);
+TF_PAIRWISE_EXPORT Status PairedDistanceGradGpu(const PairedDistance& problem,
+                                                const void* x, const void* y,
+                                                const void* upstream,
+                                                void* x_grad, void* y_grad,
+                                                const Stream& stream);
 
 // The gradient of sum(u * x_grad) + sum(w * y_grad) with respect to upstream
 // [n], x and y [n, d].
@@ -104,6 +133,12 @@ TF_PAIRWISE_EXPORT Status PairedDistanceGradGradCpu(
     const PairedDistance& problem, const void* x, const void* y,
     const void* upstream, const void* u, const void* w, void* upstream_out,
     void* x_out, void* y_out, void* scratch, const ParallelFor& parallel);
+TF_PAIRWISE_EXPORT int64_t
+PairedDistanceGradGradGpuScratchBytes(const PairedDistance& problem);
+TF_PAIRWISE_EXPORT Status PairedDistanceGradGradGpu(
+    const PairedDistance& problem, const void* x, const void* y,
+    const void* upstream, const void* u, const void* w, void* upstream_out,
+    void* x_out, void* y_out, void* scratch, const Stream& stream);
 
 }  // namespace tf_pairwise
 

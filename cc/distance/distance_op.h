@@ -116,10 +116,14 @@ class PairwiseDistanceOp : public PairwiseOp {
     void *distances = nullptr, *scratch = nullptr;
     TF_PAIRWISE_RETURN_IF_ERROR(
         call.Output(0, match(DistancePattern(self())), &distances));
-    TF_PAIRWISE_RETURN_IF_ERROR(call.Scratch(
-        PairwiseDistanceScratchBytes(problem, call.workers()), &scratch));
-    return PairwiseDistanceCpu(problem, call.input(0), call.input(1), distances,
-                               scratch, call.launcher());
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        call.Scratch(ScratchBytesOn<PairwiseDistanceScratchBytes,
+                                    PairwiseDistanceGpuScratchBytes>(
+                         call.launcher(), problem),
+                     &scratch));
+    return RunOn<PairwiseDistanceCpu, PairwiseDistanceGpu>(
+        call.launcher(), problem, call.input(0), call.input(1), distances,
+        scratch);
   }
 };
 
@@ -134,11 +138,14 @@ class PairwiseDistanceGradOp : public PairwiseOp {
     void *x_grad = nullptr, *y_grad = nullptr, *scratch = nullptr;
     TF_PAIRWISE_RETURN_IF_ERROR(call.Output(0, call.shape(0), &x_grad));
     TF_PAIRWISE_RETURN_IF_ERROR(OutputForY(call, 1, &y_grad));
-    TF_PAIRWISE_RETURN_IF_ERROR(call.Scratch(
-        PairwiseDistanceGradScratchBytes(problem, call.workers()), &scratch));
-    return PairwiseDistanceGradCpu(problem, call.input(0), call.input(1),
-                                   call.input(2), call.input(3), x_grad, y_grad,
-                                   scratch, call.launcher());
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        call.Scratch(ScratchBytesOn<PairwiseDistanceGradScratchBytes,
+                                    PairwiseDistanceGradGpuScratchBytes>(
+                         call.launcher(), problem),
+                     &scratch));
+    return RunOn<PairwiseDistanceGradCpu, PairwiseDistanceGradGpu>(
+        call.launcher(), problem, call.input(0), call.input(1), call.input(2),
+        call.input(3), x_grad, y_grad, scratch);
   }
 };
 
@@ -156,12 +163,14 @@ class PairwiseDistanceGradGradOp : public PairwiseOp {
     TF_PAIRWISE_RETURN_IF_ERROR(call.Output(0, call.shape(2), &upstream_out));
     TF_PAIRWISE_RETURN_IF_ERROR(call.Output(1, call.shape(0), &x_out));
     TF_PAIRWISE_RETURN_IF_ERROR(OutputForY(call, 2, &y_out));
-    TF_PAIRWISE_RETURN_IF_ERROR(call.Scratch(
-        PairwiseDistanceGradGradScratchBytes(problem, call.workers()),
-        &scratch));
-    return PairwiseDistanceGradGradCpu(
-        problem, call.input(0), call.input(1), call.input(2), call.input(3),
-        call.input(4), upstream_out, x_out, y_out, scratch, call.launcher());
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        call.Scratch(ScratchBytesOn<PairwiseDistanceGradGradScratchBytes,
+                                    PairwiseDistanceGradGradGpuScratchBytes>(
+                         call.launcher(), problem),
+                     &scratch));
+    return RunOn<PairwiseDistanceGradGradCpu, PairwiseDistanceGradGradGpu>(
+        call.launcher(), problem, call.input(0), call.input(1), call.input(2),
+        call.input(3), call.input(4), upstream_out, x_out, y_out, scratch);
   }
 };
 
@@ -198,8 +207,8 @@ class PairedDistanceOp : public PairedOp {
         Bind(MatchPaired(InputsOf(call), &match), match, &problem));
     void* distances = nullptr;
     TF_PAIRWISE_RETURN_IF_ERROR(call.Output(0, match("..."), &distances));
-    return PairedDistanceCpu(problem, call.input(0), call.input(1), distances,
-                             call.launcher());
+    return RunOn<PairedDistanceCpu, PairedDistanceGpu>(
+        call.launcher(), problem, call.input(0), call.input(1), distances);
   }
 };
 
@@ -214,9 +223,9 @@ class PairedDistanceGradOp : public PairedOp {
     void *x_grad = nullptr, *y_grad = nullptr;
     TF_PAIRWISE_RETURN_IF_ERROR(call.Output(0, call.shape(0), &x_grad));
     TF_PAIRWISE_RETURN_IF_ERROR(call.Output(1, call.shape(0), &y_grad));
-    return PairedDistanceGradCpu(problem, call.input(0), call.input(1),
-                                 call.input(2), x_grad, y_grad,
-                                 call.launcher());
+    return RunOn<PairedDistanceGradCpu, PairedDistanceGradGpu>(
+        call.launcher(), problem, call.input(0), call.input(1), call.input(2),
+        x_grad, y_grad);
   }
 };
 
@@ -233,11 +242,14 @@ class PairedDistanceGradGradOp : public PairedOp {
     TF_PAIRWISE_RETURN_IF_ERROR(call.Output(0, call.shape(2), &upstream_out));
     TF_PAIRWISE_RETURN_IF_ERROR(call.Output(1, call.shape(0), &x_out));
     TF_PAIRWISE_RETURN_IF_ERROR(call.Output(2, call.shape(0), &y_out));
-    TF_PAIRWISE_RETURN_IF_ERROR(call.Scratch(
-        PairedDistanceGradGradScratchBytes(problem, call.workers()), &scratch));
-    return PairedDistanceGradGradCpu(
-        problem, call.input(0), call.input(1), call.input(2), call.input(3),
-        call.input(4), upstream_out, x_out, y_out, scratch, call.launcher());
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        call.Scratch(ScratchBytesOn<PairedDistanceGradGradScratchBytes,
+                                    PairedDistanceGradGradGpuScratchBytes>(
+                         call.launcher(), problem),
+                     &scratch));
+    return RunOn<PairedDistanceGradGradCpu, PairedDistanceGradGradGpu>(
+        call.launcher(), problem, call.input(0), call.input(1), call.input(2),
+        call.input(3), call.input(4), upstream_out, x_out, y_out, scratch);
   }
 };
 

@@ -7,6 +7,7 @@
 #include "core/names.h"
 #include "core/parallel.h"
 #include "core/status.h"
+#include "core/stream.h"
 #include "core/types.h"
 
 // The neighbors family: the k nearest keys of each query.
@@ -66,6 +67,14 @@ NearestNeighborsScratchBytes(const NearestNeighbors& problem, int workers);
 TF_PAIRWISE_EXPORT Status NearestNeighborsCpu(
     const NearestNeighbors& problem, const NearestNeighborsArrays& arrays,
     void* scratch, const ParallelFor& parallel);
+
+// The same on a GPU: arrays and scratch are the device's. Memory: a strip of
+// distances and the points.
+TF_PAIRWISE_EXPORT int64_t
+NearestNeighborsGpuScratchBytes(const NearestNeighbors& problem);
+TF_PAIRWISE_EXPORT Status NearestNeighborsGpu(
+    const NearestNeighbors& problem, const NearestNeighborsArrays& arrays,
+    void* scratch, const Stream& stream);
 
 }  // namespace tf_pairwise
 

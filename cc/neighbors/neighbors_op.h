@@ -71,12 +71,31 @@ class NearestNeighborsOp {
     TF_PAIRWISE_RETURN_IF_ERROR(call.Output(0, shape, &arrays.distances));
     TF_PAIRWISE_RETURN_IF_ERROR(call.Output(1, shape, &indices));
     arrays.indices = static_cast<int64_t*>(indices);
-    TF_PAIRWISE_RETURN_IF_ERROR(call.Scratch(
-        NearestNeighborsScratchBytes(problem, call.workers()), &scratch));
-    return NearestNeighborsCpu(problem, arrays, scratch, call.launcher());
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        call.Scratch(ScratchBytes(problem, call.launcher()), &scratch));
+    return Find(problem, arrays, scratch, call.launcher());
   }
 
  private:
+  // Overloaded on the launcher.
+  static int64_t ScratchBytes(const NearestNeighbors& problem,
+                              const ParallelFor& launcher) {
+    return NearestNeighborsScratchBytes(problem, launcher.workers);
+  }
+  static int64_t ScratchBytes(const NearestNeighbors& problem, const Stream&) {
+    return NearestNeighborsGpuScratchBytes(problem);
+  }
+  static Status Find(const NearestNeighbors& problem,
+                     const NearestNeighborsArrays& arrays, void* scratch,
+                     const ParallelFor& launcher) {
+    return NearestNeighborsCpu(problem, arrays, scratch, launcher);
+  }
+  static Status Find(const NearestNeighbors& problem,
+                     const NearestNeighborsArrays& arrays, void* scratch,
+                     const Stream& launcher) {
+    return NearestNeighborsGpu(problem, arrays, scratch, launcher);
+  }
+
   NearestNeighbors problem_;
 };
 

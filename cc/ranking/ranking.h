@@ -7,6 +7,7 @@
 #include "core/names.h"
 #include "core/parallel.h"
 #include "core/status.h"
+#include "core/stream.h"
 #include "core/types.h"
 
 // The ranking family: the loss of explicit pairs of scores, and the loss over
@@ -76,6 +77,11 @@ PairwiseRankingLossScratchBytes(const PairwiseRankingLoss& problem);
 TF_PAIRWISE_EXPORT Status PairwiseRankingLossCpu(
     const PairwiseRankingLoss& problem, const PairwiseRankingArrays& arrays,
     void* scratch, const ParallelFor& parallel);
+TF_PAIRWISE_EXPORT int64_t
+PairwiseRankingLossGpuScratchBytes(const PairwiseRankingLoss& problem);
+TF_PAIRWISE_EXPORT Status PairwiseRankingLossGpu(
+    const PairwiseRankingLoss& problem, const PairwiseRankingArrays& arrays,
+    void* scratch, const Stream& stream);
 
 // ---- all pairs of a list ----
 
@@ -162,6 +168,16 @@ TF_PAIRWISE_EXPORT Status ListRankingLossCpu(const ListRankingLoss& problem,
                                              const ListRankingArrays& arrays,
                                              void* scratch,
                                              const ParallelFor& parallel);
+
+// On a GPU every loss but kMse is O(L^2) time, as is kMse with kMeanNonzero,
+// and memory is O(items). 32 items of a list are a block's work. `row_splits`
+// has been read when the call returns.
+TF_PAIRWISE_EXPORT int64_t
+ListRankingLossGpuScratchBytes(const ListRankingLoss& problem);
+TF_PAIRWISE_EXPORT Status ListRankingLossGpu(const ListRankingLoss& problem,
+                                             const ListRankingArrays& arrays,
+                                             void* scratch,
+                                             const Stream& stream);
 
 }  // namespace tf_pairwise
 

@@ -60,6 +60,15 @@ struct PairwiseRankingLossSpec {
                     const ParallelFor& launcher) {
     return PairwiseRankingLossCpu(problem, arrays, scratch, launcher);
   }
+
+  static int64_t ScratchBytes(const Problem& problem, bool, const Stream&) {
+    return PairwiseRankingLossGpuScratchBytes(problem);
+  }
+
+  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
+                    const Stream& launcher) {
+    return PairwiseRankingLossGpu(problem, arrays, scratch, launcher);
+  }
 };
 
 // ---- all pairs of a list ----
@@ -142,6 +151,15 @@ struct ListRankingLossSpec {
   static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
                     const ParallelFor& launcher) {
     return ListRankingLossCpu(problem, arrays, scratch, launcher);
+  }
+
+  static int64_t ScratchBytes(const Problem& problem, bool, const Stream&) {
+    return ListRankingLossGpuScratchBytes(problem);
+  }
+
+  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
+                    const Stream& launcher) {
+    return ListRankingLossGpu(problem, arrays, scratch, launcher);
   }
 };
 

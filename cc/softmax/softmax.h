@@ -7,6 +7,7 @@
 #include "core/names.h"
 #include "core/parallel.h"
 #include "core/status.h"
+#include "core/stream.h"
 #include "core/types.h"
 
 // The soft-max family: losses over the dot products of a batch. The formulas of
@@ -119,6 +120,15 @@ TF_PAIRWISE_EXPORT Status SoftmaxLossCpu(const SoftmaxLoss& problem,
                                          const SoftmaxArrays& arrays,
                                          void* scratch,
                                          const ParallelFor& parallel);
+
+// The same on a GPU: all arrays and the scratch are the device's, and nothing
+// is read by the host. A temperature that is no finite number > 0 is no error
+// there, which would have to wait for it: the losses are NaN.
+TF_PAIRWISE_EXPORT int64_t
+SoftmaxLossGpuScratchBytes(const SoftmaxLoss& problem, bool with_gradient);
+TF_PAIRWISE_EXPORT Status SoftmaxLossGpu(const SoftmaxLoss& problem,
+                                         const SoftmaxArrays& arrays,
+                                         void* scratch, const Stream& stream);
 
 }  // namespace tf_pairwise
 

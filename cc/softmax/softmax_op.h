@@ -132,6 +132,16 @@ struct SoftmaxLossSpec : BatchLossSpec<SoftmaxLoss, SoftmaxArrays> {
                     const ParallelFor& launcher) {
     return SoftmaxLossCpu(problem, arrays, scratch, launcher);
   }
+
+  static int64_t ScratchBytes(const Problem& problem, bool with_gradient,
+                              const Stream&) {
+    return SoftmaxLossGpuScratchBytes(problem, with_gradient);
+  }
+
+  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
+                    const Stream& stream) {
+    return SoftmaxLossGpu(problem, arrays, scratch, stream);
+  }
 };
 
 }  // namespace tf_pairwise

@@ -61,6 +61,11 @@ TF_PAIRWISE_EXPORT Status TripletLossCpu(const TripletLoss& problem,
                                          const TripletArrays& arrays,
                                          void* scratch,
                                          const ParallelFor& parallel);
+TF_PAIRWISE_EXPORT int64_t
+TripletLossGpuScratchBytes(const TripletLoss& problem);
+TF_PAIRWISE_EXPORT Status TripletLossGpu(const TripletLoss& problem,
+                                         const TripletArrays& arrays,
+                                         void* scratch, const Stream& stream);
 
 // ---- the triplets of a labelled batch ----
 

@@ -66,6 +66,15 @@ struct TripletLossSpec {
                     const ParallelFor& launcher) {
     return TripletLossCpu(problem, arrays, scratch, launcher);
   }
+
+  static int64_t ScratchBytes(const Problem& problem, bool, const Stream&) {
+    return TripletLossGpuScratchBytes(problem);
+  }
+
+  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
+                    const Stream& launcher) {
+    return TripletLossGpu(problem, arrays, scratch, launcher);
+  }
 };
 
 // ---- the triplets of a labelled batch ----

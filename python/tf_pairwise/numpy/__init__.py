@@ -7,6 +7,16 @@ says how many threads to run on (None: one per processor), which no result depen
 Arrays are float16, float32, float64, or ``ml_dtypes.bfloat16``; those that are not contiguous
 are copied. Errors are ValueError and TypeError.
 
+Arrays on a GPU, of any library that has ``__cuda_array_interface__`` or DLPack, give results on
+that GPU, losses included: PyTorch and CuPy get their own arrays, others a ``DeviceArray``, which
+has both protocols and ``copy_to_host()``. All arrays of a call are on one GPU; ``row_splits`` may
+be on the host, and is copied there, which waits. What has another type or order than is needed is
+converted by its library, if it can. The work is put on the stream that is current in the library
+(or that the array's interface names) and not waited for, but for libraries that do not say which
+it is: JAX, say. ``threads`` is of no use there. No gradient is recorded: ask for
+``with_gradient=True``. An array that says ``uint16`` by its interface and has no DLPack is
+bfloat16.
+
     >>> import numpy as np
     >>> from tf_pairwise import numpy as tpn
     >>> x = np.array([[0.0], [2.0], [3.0], [7.0]], np.float32)

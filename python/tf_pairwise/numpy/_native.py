@@ -11,6 +11,7 @@ import os
 import numpy as np
 
 from tf_pairwise import _numpy
+from tf_pairwise.numpy import _device
 
 _MOST_THREADS = 64
 
@@ -23,15 +24,17 @@ def pairwise_distance(x, y, metric, threads):
 
 def pairwise_distance_gradient(x, y, upstream, metric, threads):
     """(x_grad, y_grad); without y, x_grad is the whole and y_grad None."""
-    distances = pairwise_distance(x, y, metric, threads)
-    inputs = [x, x if y is None else y, distances, upstream]
-    x_grad, y_grad = _run("PairwiseDistanceGrad", x, inputs, threads, metric=metric, self=y is None)
+    inputs = [x, x if y is None else y]
+    options = dict(metric=metric, self=y is None)
+    distances = _made("PairwiseDistance", x, inputs, threads, **options)
+    inputs += [*distances, upstream]
+    x_grad, y_grad = _run("PairwiseDistanceGrad", x, inputs, threads, **options)
     return x_grad, None if y is None else y_grad
 
 
 def paired_distance(x, y, metric, threads):
     (made,) = _run("PairedDistance", x, [x, y], threads, metric=metric)
-    return made[()]
+    return _number(made)
 
 
 def paired_distance_gradient(x, y, upstream, metric, threads):
@@ -177,7 +180,7 @@ def _loss(op, points, inputs, reduction, with_gradient, threads, **attributes):
         reduction=reduction, weighted=weights is not None, with_gradient=with_gradient
     )
     loss, *gradients = _run(op, points, inputs, threads, **attributes)
-    return loss[()], tuple(gradient for gradient in gradients if gradient is not None)
+    return _number(loss), tuple(gradient for gradient in gradients if gradient is not None)
 
 
 # Which input of a loss is its weights.
@@ -193,16 +196,18 @@ _WEIGHTS = {
 
 
 def _run(op, points, inputs, threads, **attributes):
-    """The outputs of an op, those of the points' type as arrays of their dtype."""
+    """The outputs of an op as the caller gets them: arrays where the inputs are."""
+    outputs = _made(op, points, inputs, threads, **attributes)
+    return tuple(None if made is None else _result(made, points) for made in outputs)
+
+
+def _made(op, points, inputs, threads, **attributes):
+    """The same as the module has them, which takes them for inputs."""
     attributes["T"] = points.dtype.name
-    outputs = _numpy.run(op, attributes, [_raw(value) for value in inputs], _threads(threads))
-    if points.dtype.name != "bfloat16":
-        return outputs
-    # The module's bfloat16 is uint16, and nothing else of it is.
-    return tuple(
-        made.view(points.dtype) if made is not None and made.dtype == np.uint16 else made
-        for made in outputs
-    )
+    threads = _threads(threads)
+    if isinstance(points, _device.Argument):
+        return _device.run(op, attributes, inputs)
+    return _numpy.run(op, attributes, [_raw(value) for value in inputs], threads)
 
 
 def _raw(value):
@@ -210,6 +215,19 @@ def _raw(value):
     if isinstance(value, np.ndarray) and value.dtype.name == "bfloat16":
         return value.view(np.uint16)
     return value
+
+
+def _result(made, points):
+    """Of the points' type as an array of their dtype; on a GPU as one of their library."""
+    if isinstance(points, _device.Argument):
+        return points.result(made)
+    # The module's bfloat16 is uint16, and nothing else of it is.
+    return made.view(points.dtype) if made.dtype == np.uint16 else made
+
+
+def _number(made):
+    """NumPy's scalar for its array of one; on a GPU it stays an array."""
+    return made[()] if isinstance(made, np.ndarray) else made
 
 
 def _threads(value):

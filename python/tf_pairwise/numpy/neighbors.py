@@ -21,9 +21,9 @@ def nearest_neighbors(
     queries = _arrays.points("queries", queries)
     keys = None if keys is None else _arrays.points("keys", keys, queries, "queries")
     if query_labels is not None:
-        query_labels = _arrays.labels("query_labels", query_labels)
+        query_labels = _arrays.labels("query_labels", query_labels, queries)
     if key_labels is not None:
-        key_labels = _arrays.labels("key_labels", key_labels)
+        key_labels = _arrays.labels("key_labels", key_labels, queries)
     return _native.nearest_neighbors(
         queries, keys, query_labels, key_labels, metric, only, k, threads
     )

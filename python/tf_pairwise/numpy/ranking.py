@@ -75,14 +75,11 @@ def list_ranking_loss(
     )
     lambda_weight, topn = _arguments.lambda_weight(lambda_weight, topn, loss)
     scores = _arrays.points("scores", scores)
-    if mask is not None:
-        mask = np.asarray(mask, order="C")
-        if mask.dtype != bool:
-            raise TypeError(f"mask: got {mask.dtype.name}, expected bool")
+    mask = _arrays.mask(mask, scores)
     value, gradients = _native.list_ranking_loss(
         scores,
-        _arrays.real("relevance", relevance, np.float64),
-        None if row_splits is None else _arrays.labels("row_splits", row_splits),
+        _arrays.real("relevance", relevance, np.float64, scores),
+        None if row_splits is None else _arrays.row_splits(row_splits),
         mask,
         _arrays.weights(item_weight, scores, "item_weight"),
         loss,

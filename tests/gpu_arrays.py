@@ -1,0 +1,240 @@
+"""Arrays on a GPU for the tests: of the libraries that are here, or what stands in for them.
+
+Without a GPU its memory is the host's (tests/cuda_host), and an array there is one of NumPy under
+another library's face.
+"""
+
+import importlib
+import os
+import types
+
+import ml_dtypes
+import numpy as np
+
+ON_A_GPU = os.environ.get("TF_PAIRWISE_TEST_GPU") == "1"
+
+
+class Maker:
+    """Arrays of a library on a GPU, of those of NumPy and back.
+
+    Attributes:
+      name: of the library.
+      bfloat16: whether it has that.
+      converts: whether its arrays can be converted, to other types and to contiguous ones.
+      stream: the handle of its current stream, if it has one.
+    """
+
+    bfloat16, converts, stream = True, True, None
+
+    def install(self, monkeypatch):
+        """What has to be there before a call."""
+
+    def make(self, array):
+        raise NotImplementedError
+
+    def is_result(self, made):
+        """Whether the library has its own arrays back."""
+        return type(made).__name__ == "DeviceArray"
+
+    def back(self, made):
+        return made.copy_to_host()
+
+    def __str__(self):
+        return self.name
+
+
+# ---- stand-ins ----
+
+
+class Interface:
+    """An array that says where it is, and nothing else."""
+
+    def __init__(self, array, stream=None):
+        self.array, self.stream = array, stream
+
+    @property
+    def __cuda_array_interface__(self):
+        array = self.array.view(np.uint16) if self.array.dtype.name == "bfloat16" else self.array
+        return {**array.__array_interface__, "version": 3, "stream": self.stream}
+
+
+class Convertible(Interface):
+    """One with a few operations, as all libraries have them."""
+
+    def astype(self, dtype):
+        return type(self)(np.array(self.array, np.dtype(dtype), order="C"), self.stream)
+
+    def __ne__(self, other):
+        return type(self)(self.array != other, self.stream)
+
+    def __rsub__(self, other):
+        return type(self)(other - self.array, self.stream)
+
+
+class OnInterface(Maker):
+    name, converts = "__cuda_array_interface__", False
+
+    def __init__(self, stream=None):
+        self.stream = stream
+
+    def make(self, array):
+        return Interface(array, self.stream)
+
+
+class OnConvertible(OnInterface):
+    name, converts, bfloat16 = "astype", True, False
+
+    def make(self, array):
+        return Convertible(array, self.stream)
+
+
+class OnTorch(Maker):
+    """What is asked of PyTorch."""
+
+    name, stream = "fake torch", 0
+
+    class Tensor:
+        is_cuda, device = True, types.SimpleNamespace(index=0)
+        requires_grad = False
+
+        def __init__(self, array):
+            self.array, self.shape = array, array.shape
+            self.dtype = f"torch.{array.dtype.name}"
+
+        def data_ptr(self):
+            return self.array.ctypes.data
+
+        def is_contiguous(self):
+            return self.array.flags.c_contiguous
+
+        def detach(self):
+            return self
+
+        def to(self, dtype):
+            return type(self)(self.array.astype(dtype.removeprefix("torch.")))
+
+        def contiguous(self):
+            return type(self)(np.ascontiguousarray(self.array))
+
+        def __ne__(self, other):
+            return type(self)(self.array != other)
+
+        def __rsub__(self, other):
+            return type(self)(other - self.array)
+
+    def install(self, monkeypatch):
+        dtypes = ("int64", "float32", "float64")
+        stream = types.SimpleNamespace(cuda_stream=self.stream)
+        torch = types.SimpleNamespace(
+            Tensor=self.Tensor,
+            is_grad_enabled=lambda: True,
+            cuda=types.SimpleNamespace(current_stream=lambda device: stream),
+            from_dlpack=lambda made: self.Tensor(made.copy_to_host()),
+            **{dtype: f"torch.{dtype}" for dtype in dtypes},
+        )
+        monkeypatch.setitem(importlib.import_module("sys").modules, "torch", torch)
+
+    def make(self, array):
+        return self.Tensor(array)
+
+    def is_result(self, made):
+        return isinstance(made, self.Tensor)
+
+    def back(self, made):
+        return made.array
+
+
+# ---- libraries ----
+
+
+class Torch(Maker):
+    name = "torch"
+
+    def __init__(self):
+        self.torch = importlib.import_module("torch")
+        self.stream = self.torch.cuda.current_stream().cuda_stream
+
+    def make(self, array):
+        array = np.array(array)
+        if array.dtype == ml_dtypes.bfloat16:
+            bits = self.torch.from_numpy(array.view(np.int16))
+            return bits.view(self.torch.bfloat16).cuda()
+        return self.torch.from_numpy(array).cuda()
+
+    def is_result(self, made):
+        return isinstance(made, self.torch.Tensor) and made.is_cuda
+
+    def back(self, made):
+        if made.dtype == self.torch.bfloat16:
+            return made.view(self.torch.int16).cpu().numpy().view(ml_dtypes.bfloat16)
+        return made.cpu().numpy()
+
+
+class CuPy(Maker):
+    name, bfloat16 = "cupy", False
+
+    def __init__(self):
+        self.cupy = importlib.import_module("cupy")
+        self.stream = self.cupy.cuda.get_current_stream().ptr
+
+    def make(self, array):
+        return self.cupy.asarray(array)
+
+    def is_result(self, made):
+        return isinstance(made, self.cupy.ndarray)
+
+    def back(self, made):
+        return self.cupy.asnumpy(made)
+
+
+class Jax(Maker):
+    name = "jax"
+
+    def __init__(self):
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        self.jax = importlib.import_module("jax")
+        self.jax.config.update("jax_enable_x64", True)
+
+    def make(self, array):
+        return self.jax.device_put(array, self.jax.devices("gpu")[0])
+
+
+class Numba(Maker):
+    name, bfloat16, converts = "numba", False, False
+
+    def __init__(self):
+        self.cuda = importlib.import_module("numba.cuda")
+
+    def make(self, array):
+        return self.cuda.to_device(np.ascontiguousarray(array))
+
+
+class OwnResults(Maker):
+    """Results that are ours, of whatever is there to make arguments with."""
+
+    name, converts = "DLPack", False
+
+    def make(self, array):
+        return _Lent(MAKERS[0].make(array))
+
+
+class _Lent:
+    """Another library's array without its face."""
+
+    def __init__(self, array):
+        self.__dlpack__, self.__dlpack_device__ = array.__dlpack__, array.__dlpack_device__
+
+
+def _makers():
+    if not ON_A_GPU:
+        return [OnInterface(), OnConvertible(stream=2), OnTorch()]
+    found = []
+    for library in (Torch, CuPy, Jax, Numba):
+        try:
+            found.append(library())
+        except (ImportError, RuntimeError):  # not here, or here without a GPU
+            continue
+    return found
+
+
+MAKERS = _makers()

@@ -1,0 +1,330 @@
+"""The NumPy functions on arrays of a GPU: as on the host, and in the caller's library.
+
+With TF_PAIRWISE_TEST_GPU=1 (`make test-gpu`) on a GPU; else with one that the host plays
+(tests/cuda_host), whose memory is the host's.
+"""
+
+import gc
+import threading
+
+import numpy as np
+import pytest
+
+from tests import calls, gpu_arrays, gpu_cases, inputs
+from tf_pairwise import _numpy
+from tf_pairwise import numpy as tpn
+
+ALL = gpu_cases.cases()
+EACH = gpu_cases.one_of_each()
+
+
+@pytest.fixture(params=gpu_arrays.MAKERS, ids=str)
+def gpu(request, monkeypatch):
+    """Each library in turn."""
+    request.param.install(monkeypatch)
+    return request.param
+
+
+def on(gpu, arguments):
+    """Arguments with their arrays on the GPU, in types that the library can tell."""
+
+    def moved(value):
+        if not isinstance(value, np.ndarray):
+            return value
+        if not gpu.converts and value.dtype.kind == "i":
+            value = value.astype(np.int64)
+        return gpu.make(value)
+
+    moved = {name: moved(value) for name, value in arguments.items()}
+    if not gpu.converts:
+        moved.update(_in_the_types_of_kernels(gpu, arguments))
+    return moved
+
+
+def _in_the_types_of_kernels(gpu, arguments):
+    """Of a library that converts nothing: what is read in the type of the losses, or as double."""
+    names = ("x", "x1", "anchors", "embeddings", "queries", "scores", "scores_pos")
+    points = next(arguments[name] for name in names if name in arguments)
+    wide = np.float64 if points.dtype == np.float64 else np.float32
+    types = dict(sample_weight=wide, item_weight=wide, relevance=np.float64)
+    found = {name: arguments[name] for name in types if arguments.get(name) is not None}
+    made = {name: np.asarray(value, types[name]) for name, value in found.items()}
+    if "x1" in arguments:
+        labels, similar = arguments["labels"], arguments.get("similar_label", 0)
+        dissimilar = labels != similar if labels.dtype.kind in "bi" else abs(labels - similar)
+        made["labels"] = np.asarray(dissimilar, wide)
+    return {name: gpu.make(value) for name, value in made.items()}
+
+
+def run(gpu, case):
+    """The results of a case on the GPU, as they come."""
+    arguments = on(gpu, case.arguments)
+    if not gpu.converts and "x1" in arguments:
+        arguments.pop("similar_label", None)
+    try:
+        return calls.flat(getattr(tpn, case.function)(**arguments))
+    except NotImplementedError as error:
+        pytest.skip(str(error))
+
+
+def assert_like(made, expected, tolerance=None):
+    """Of the same types and shapes; integers the same, floats as near as sums in another order."""
+    assert len(made) == len(expected)
+    for i, (a, b) in enumerate(zip(made, expected, strict=True)):
+        b = np.asarray(b)
+        assert (a.dtype, a.shape) == (b.dtype, b.shape), i
+        if b.dtype.kind == "i":
+            np.testing.assert_array_equal(a, b, err_msg=f"result {i}")
+            continue
+        allowed = tolerance or gpu_cases.TOLERANCE[b.dtype.name]
+        a, b = a.astype(np.float64), b.astype(np.float64)
+        scale = np.max(np.abs(b), initial=1e-20, where=np.isfinite(b))
+        np.testing.assert_allclose(a, b, allowed, allowed * scale, err_msg=f"result {i}")
+
+
+# ---- as on the host ----
+
+
+@pytest.mark.parametrize("case", ALL.values(), ids=ALL)
+def test_like_the_host(case, monkeypatch):
+    gpu = gpu_arrays.MAKERS[0]
+    gpu.install(monkeypatch)
+    expected = calls.flat(getattr(tpn, case.function)(**case.arguments))
+    assert_like([gpu.back(made) for made in run(gpu, case)], expected, case.tolerance)
+
+
+@pytest.mark.parametrize("case", EACH.values(), ids=EACH)
+def test_in_the_callers_library(gpu, case):
+    expected = calls.flat(getattr(tpn, case.function)(**case.arguments))
+    made = run(gpu, case)
+    assert all(gpu.is_result(array) for array in made)
+    assert_like([gpu.back(array) for array in made], expected)
+
+
+@pytest.mark.parametrize("case", EACH.values(), ids=EACH)
+def test_the_same_bits_again(case, monkeypatch):
+    gpu = gpu_arrays.MAKERS[0]
+    gpu.install(monkeypatch)
+    first, second = ([gpu.back(made).tobytes() for made in run(gpu, case)] for _ in range(2))
+    assert first == second
+
+
+def points(*shape, seed=0):
+    return inputs.points(*shape, seed=seed)
+
+
+X, Y = points(9, 5), points(7, 5, seed=1)
+LABELS = np.arange(9) % 3
+
+
+def distances(*arrays, **options):
+    """A call of the function of these tests; they are nothing where it has no kernel."""
+    try:
+        return tpn.pairwise_distance(*arrays, **options)
+    except NotImplementedError as error:
+        pytest.skip(str(error))
+
+
+# ---- arguments ----
+
+
+def test_where_arguments_are(gpu):
+    x, y = gpu.make(X), gpu.make(Y)
+    for arguments, message in (
+        ((x, Y), "y: got an array on the host, expected all on GPU 0"),
+        ((X, y), "y: got an array on GPU 0, expected all on the host"),
+        ((x, Y.tolist()), "y: got an array on the host"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            tpn.pairwise_distance(*arguments)
+    for name, of in (
+        ("labels", dict(labels=LABELS)),
+        ("sample_weight", dict(labels=gpu.make(LABELS), sample_weight=np.ones(9))),
+    ):
+        with pytest.raises(TypeError, match=f"{name}: got an array on the host"):
+            tpn.batch_triplet_loss(x, **of)
+    with pytest.raises(TypeError, match="relevance: got an array on the host"):
+        tpn.list_ranking_loss(x, X)
+    with pytest.raises(TypeError, match="mask: got an array on the host"):
+        tpn.list_ranking_loss(x, gpu.make(X.astype(float)), mask=X > 0)
+
+
+def test_types(gpu):
+    with pytest.raises(TypeError, match="x: got int32, expected float16, bfloat16, float32 or"):
+        tpn.pairwise_distance(gpu.make(X.astype(np.int32)))
+    with pytest.raises(TypeError, match="y: got float64, expected float32 as x"):
+        tpn.pairwise_distance(gpu.make(X), gpu.make(Y.astype(np.float64)))
+    with pytest.raises(TypeError, match="labels: got float32, expected an integer type"):
+        tpn.batch_triplet_loss(gpu.make(X), gpu.make(X[:, 0].copy()))
+    with pytest.raises(ValueError, match=r"y: got shape \[7, 4\], expected \[..., m, d\]"):
+        distances(gpu.make(X), gpu.make(Y[:, :4].copy()))
+    with pytest.raises(ValueError, match="threads: got 0, expected"):
+        distances(gpu.make(X), threads=0)
+
+
+def test_converted_by_its_library(gpu):
+    labels, scores = LABELS.astype(np.int16), np.asfortranarray(X)
+    transposed = gpu.make(scores)
+    if not gpu.converts:
+        with pytest.raises(TypeError, match=r"labels: got int16 of shape \[9\].*array of int64"):
+            tpn.batch_triplet_loss(gpu.make(X), gpu.make(labels))
+        with pytest.raises(TypeError, match="labels: got int16.*array of float32, 1 where"):
+            tpn.contrastive_loss(gpu.make(X), gpu.make(X), gpu.make(labels))
+        if not gpu_arrays.ON_A_GPU:
+            with pytest.raises(TypeError, match="x: got float32 .*, not contiguous, on a GPU"):
+                tpn.pairwise_distance(transposed)
+        return
+    assert_like([gpu.back(distances(transposed))], [tpn.pairwise_distance(X)])
+    for labels in (LABELS.astype(np.int16), LABELS == 0, np.linspace(0, 1, 9, dtype=np.float16)):
+        case = gpu_cases.Case(
+            *("", "contrastive_loss"), dict(x1=X, x2=-X, labels=labels, similar_label=1)
+        )
+        expected = tpn.contrastive_loss(**case.arguments)
+        assert_like([gpu.back(made) for made in run(gpu, case)], [expected])
+
+
+def test_row_splits_are_on_the_host_or_the_gpu(gpu):
+    splits = np.array([0, 4, 4, 9])
+    of = dict(scores=X[:, 0].copy(), relevance=LABELS.astype(np.float64))
+    expected = tpn.list_ranking_loss(**of, row_splits=splits)
+    for given in (splits, splits.tolist(), gpu.make(splits)):
+        case = gpu_cases.Case("", "list_ranking_loss", dict(of))
+        case.arguments["row_splits"] = given
+        assert_like([gpu.back(made) for made in run(gpu, case)], [expected])
+
+
+# ---- what says where it is ----
+
+
+class Says:
+    def __init__(self, array, **changed):
+        self.array, self.changed = array, changed
+
+    @property
+    def __cuda_array_interface__(self):
+        interface = {**self.array.__array_interface__, "version": 3, "stream": None}
+        return {**interface, **self.changed}
+
+
+def test_interfaces():
+    for array, message in (
+        (Says(X, mask=Says(X)), "x: got an array with a mask, expected one without"),
+        (Says(X.astype(">f4")), "x: got >f4, expected the processor's order of bytes"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            tpn.pairwise_distance(array)
+
+
+# ---- our own arrays ----
+
+
+@pytest.fixture
+def ours():
+    """A maker whose results are ours."""
+    return gpu_arrays.OwnResults() if gpu_arrays.ON_A_GPU else gpu_arrays.OnInterface(stream=2)
+
+
+class Lends:
+    """An array that is lent by DLPack alone."""
+
+    def __init__(self, made):
+        self.made, self.streams = made, []
+
+    def __dlpack__(self, *, stream=None):
+        self.streams.append(stream)
+        return self.made.__dlpack__(stream=stream)
+
+    def __dlpack_device__(self):
+        return self.made.__dlpack_device__()
+
+
+def test_a_result(ours):
+    made = distances(ours.make(X), ours.make(Y))
+    assert repr(made) == "<DeviceArray: float32 of shape [9, 7] on GPU 0>"
+    assert (made.shape, made.dtype, made.ndim, made.size, len(made), made.device) == (
+        *((9, 7), np.float32, 2, 63, 9, 0),
+    )
+    interface = made.__cuda_array_interface__
+    assert (interface["shape"], interface["typestr"], interface["version"]) == ((9, 7), "<f4", 3)
+    assert interface["data"][0] and interface["stream"] == (ours.stream or 1)
+    assert made.__dlpack_device__() == (2, 0)
+    for asked in (dict(copy=True), dict(dl_device=(1, 0))):
+        with pytest.raises(BufferError, match="lent where it is"):
+            made.__dlpack__(**asked)
+    batch = gpu_cases.Case("", "batch_contrastive_loss", dict(embeddings=X, labels=LABELS))
+    (loss,) = run(ours, batch)
+    assert loss.shape == () and loss.copy_to_host().dtype == np.float32
+    with pytest.raises(TypeError, match="len"):
+        len(loss)
+    empty = distances(ours.make(X[:0]), ours.make(Y))
+    assert empty.shape == (0, 7) and empty.copy_to_host().shape == (0, 7)
+
+
+def test_a_result_is_an_argument(ours):
+    expected = tpn.pairwise_distance(tpn.pairwise_distance(X))
+    made = distances(ours.make(X))
+    lent = Lends(made)
+    for same in (made, lent, Says(X, **made.__cuda_array_interface__)):
+        assert_like([distances(same).copy_to_host()], [expected])
+    assert lent.streams == [1]  # the default one: nobody knows another
+    assert_like([distances(lent, made).copy_to_host()], [expected])
+
+
+def test_bfloat16_has_a_name_in_dlpack_alone(ours):
+    import ml_dtypes
+
+    half = X.astype(ml_dtypes.bfloat16)
+    made = distances(ours.make(half))
+    expected = tpn.pairwise_distance(half)
+    assert_like([made.copy_to_host()], [expected])
+    assert made.__cuda_array_interface__["typestr"] == "<u2"
+    expected = tpn.pairwise_distance(expected)
+    for same in (made, Lends(made), Says(X, **made.__cuda_array_interface__)):
+        assert_like([distances(same).copy_to_host()], [expected])
+
+
+def test_memory_lives_until_the_last_who_has_it(ours):
+    made = distances(ours.make(X))
+    expected = tpn.pairwise_distance(X)
+    capsule = made.__dlpack__()
+    del made
+    gc.collect()
+    again = _numpy.GpuArray.from_dlpack(capsule)
+    del capsule
+    np.testing.assert_allclose(again.copy_to_host(0), expected, 1e-5, 1e-5)
+    with pytest.raises(ValueError, match="PyCapsule"):
+        _numpy.GpuArray.from_dlpack(again)
+    lent = again.to_dlpack()
+    del again, lent  # nobody takes it over
+
+
+def test_freed_by_other_threads(ours):
+    made = [distances(ours.make(X)) for _ in range(8)]
+    threads = [threading.Thread(target=made.pop) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert_like([distances(ours.make(X)).copy_to_host()], [tpn.pairwise_distance(X)])
+
+
+def test_without_a_driver():
+    checks = pytest.importorskip("tests.checks")  # which wants TensorFlow
+    checks.in_a_new_process(
+        """
+        import sys
+        import numpy as np
+        from tf_pairwise import numpy as tpn
+
+        class Array:
+            __cuda_array_interface__ = {**np.ones((3, 2)).__array_interface__, "version": 3}
+
+        try:
+            tpn.pairwise_distance(Array())
+        except RuntimeError as error:
+            assert "libnothing.so" in str(error) or "libcuda" in str(error), error
+        else:
+            sys.exit("no error")
+        """,
+        TF_PAIRWISE_CUDA_DRIVER="libnothing.so",
+    )
