@@ -67,12 +67,12 @@ struct AnchorsKernel {
 
   template <class B>
   static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a) {
-    if (a.slopes == nullptr) {
-      RunRow(block, a, block.x());
-      return;
-    }
+    // One row, or of all rows those that are left.
+    const bool many = a.slopes != nullptr;
     for (int64_t r = block.x(); r < a.rows; r += block.grid_x()) {
-      if (a.left[a.strip.row + r] != 0) RunRow(block, a, r);
+      if (many == (a.left != nullptr && a.left[a.strip.row + r] != 0)) {
+        RunRow(block, a, r);
+      }
     }
   }
 
@@ -95,10 +95,12 @@ struct AnchorsKernel {
         if (thread == 0) a.left[row.i] = 1;
       });
       return;
-    } else if (a.slopes == nullptr) {
-      sums = Mining::Row(block, row, found, SlopesOut<T>());
     } else {
-      sums = RowOfSlopes(block, row, found, a.slopes + block.x() * row.m);
+      const SlopesOut<T> out = {
+          a.slopes == nullptr ? nullptr : a.slopes + block.x() * row.m};
+      ClearSlopes(block, row, out);
+      sums = Mining::Row(block, row, found, out);
+      TakeSlopes(block, row, out);
     }
     LossSums weighted;
     if (row.weight != 0) {
@@ -137,20 +139,22 @@ struct AnchorsKernel {
   }
 
   template <class B>
-  static TF_PAIRWISE_DEVICE AnchorSums RowOfSlopes(B& block,
-                                                   const AnchorRow<T>& row,
-                                                   const FoundInRow& found,
-                                                   T* slopes) {
+  static TF_PAIRWISE_DEVICE void ClearSlopes(B& block, const AnchorRow<T>& row,
+                                             const SlopesOut<T>& out) {
+    if (out.slopes == nullptr) return;
     block.Each([&](int thread, Shared&, ThreadRegisters&) {
-      EachColumn(thread, row.m, [&](int64_t j) { slopes[j] = 0; });
+      EachColumn(thread, row.m, [&](int64_t j) { out.slopes[j] = 0; });
     });
-    const AnchorSums sums = Mining::Row(block, row, found, {slopes});
+  }
+  template <class B>
+  static TF_PAIRWISE_DEVICE void TakeSlopes(B& block, const AnchorRow<T>& row,
+                                            const SlopesOut<T>& out) {
+    if (out.slopes == nullptr) return;
     block.Each([&](int thread, Shared&, ThreadRegisters&) {
       EachColumn(thread, row.m, [&](int64_t j) {
-        row.distances[j] = row.WeightOf(slopes[j], row.distances[j]);
+        row.distances[j] = row.WeightOf(out.slopes[j], row.distances[j]);
       });
     });
-    return sums;
   }
 };
 
