@@ -84,7 +84,7 @@ class Nvrtc:
 
 
 def ending(architecture):
-    """Machine code for sm_80; for compute_80, PTX, with the zero that the driver wants at its end."""
+    """cubin for sm_80; for compute_80 PTX, with the zero that the driver wants at its end."""
     return "cubin" if architecture.startswith("sm_") else "ptx"
 
 

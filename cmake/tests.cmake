@@ -1,5 +1,15 @@
 # A program for each cc/*/*_test.cc, against the kernels' objects, so that a test
 # reaches what the library does not export.
+#
+# Those of the GPU's side run on a driver of the tests' own, which runs the
+# kernels as C++ (tests/cuda_host).
+file(GLOB host_kernels CONFIGURE_DEPENDS cc/*/*_gpu.cu)
+add_library(fake_cuda SHARED tests/cuda_host/fake_driver.cc ${host_kernels})
+target_include_directories(fake_cuda PRIVATE cc)
+target_compile_options(fake_cuda PRIVATE -Wall -O1 -ffp-contract=off)
+set_source_files_properties(${host_kernels} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
+set_target_properties(fake_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+
 file(GLOB test_sources CONFIGURE_DEPENDS cc/*/*_test.cc)
 find_package(Threads REQUIRED)
 foreach(source ${test_sources})
@@ -8,9 +18,13 @@ foreach(source ${test_sources})
   target_compile_options(${name} PRIVATE -Wall -ffp-contract=off)
   target_link_libraries(${name} PRIVATE kernel_objects Threads::Threads)
   # On the best instruction set and, where the processor has them, on others.
-  add_test(NAME ${name} COMMAND ${name})
-  foreach(isa avx2 sse4)
-    add_test(NAME ${name}_${isa} COMMAND ${name})
-    set_tests_properties(${name}_${isa} PROPERTIES ENVIRONMENT "TF_PAIRWISE_ISA=${isa}")
+  foreach(isa "" avx2 sse4)
+    set(test ${name}_${isa})
+    if(NOT isa)
+      set(test ${name})
+    endif()
+    add_test(NAME ${test} COMMAND ${name})
+    set_tests_properties(${test} PROPERTIES ENVIRONMENT
+      "TF_PAIRWISE_ISA=${isa};TF_PAIRWISE_CUDA_DRIVER=$<TARGET_FILE:fake_cuda>")
   endforeach()
 endforeach()

@@ -1,17 +1,23 @@
 """Arrays on a GPU for the tests: of the libraries that are here, or what stands in for them.
 
-Without a GPU its memory is the host's (tests/cuda_host), and an array there is one of NumPy under
-another library's face.
+Without a GPU the arrays are on the fake one (tests/cuda_host), under another library's face.
 """
 
 import importlib
 import os
+import sys
 import types
 
 import ml_dtypes
 import numpy as np
 
+from tests import cuda_host
+
 ON_A_GPU = os.environ.get("TF_PAIRWISE_TEST_GPU") == "1"
+
+
+def is_bfloat16(value) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype == ml_dtypes.bfloat16
 
 
 class Maker:
@@ -43,32 +49,42 @@ class Maker:
         return self.name
 
 
-# ---- stand-ins ----
+# ---- stand-ins, on the fake GPU ----
 
 
 class Interface:
     """An array that says where it is, and nothing else."""
 
-    def __init__(self, array, stream=None):
-        self.array, self.stream = array, stream
+    def __init__(self, value, stream=None):
+        self.value, self.stream = value, stream
+        # What is not contiguous is there as its transpose.
+        base = value if value.flags.c_contiguous else value.T
+        self.held = cuda_host.use().array(base)
 
     @property
     def __cuda_array_interface__(self):
-        array = self.array.view(np.uint16) if self.array.dtype.name == "bfloat16" else self.array
-        return {**array.__array_interface__, "version": 3, "stream": self.stream}
+        value = self.value.view(np.uint16) if is_bfloat16(self.value) else self.value
+        return dict(
+            version=3,
+            shape=value.shape,
+            typestr=value.dtype.str,
+            data=(self.held.address, False),
+            strides=None if value.flags.c_contiguous else value.strides,
+            stream=self.stream,
+        )
 
 
 class Convertible(Interface):
     """One with a few operations, as all libraries have them."""
 
     def astype(self, dtype):
-        return type(self)(np.array(self.array, np.dtype(dtype), order="C"), self.stream)
+        return type(self)(np.array(self.value, np.dtype(dtype), order="C"), self.stream)
 
     def __ne__(self, other):
-        return type(self)(self.array != other, self.stream)
+        return type(self)(self.value != other, self.stream)
 
     def __rsub__(self, other):
-        return type(self)(other - self.array, self.stream)
+        return type(self)(other - self.value, self.stream)
 
 
 class OnInterface(Maker):
@@ -88,60 +104,61 @@ class OnConvertible(OnInterface):
         return Convertible(array, self.stream)
 
 
-class OnTorch(Maker):
-    """What is asked of PyTorch."""
+class FakeTensor:
+    """What is asked of a tensor of PyTorch."""
 
+    is_cuda, device = True, types.SimpleNamespace(index=0)
+    requires_grad = False
+
+    def __init__(self, value):
+        self.value, self.shape = value, value.shape
+        self.dtype = f"torch.{value.dtype.name}"
+        self.held = cuda_host.use().array(value if self.is_contiguous() else value.T)
+
+    def data_ptr(self):
+        return self.held.address
+
+    def is_contiguous(self):
+        return self.value.flags.c_contiguous
+
+    def detach(self):
+        return self
+
+    def to(self, dtype):
+        return type(self)(self.value.astype(dtype.removeprefix("torch.")))
+
+    def contiguous(self):
+        return type(self)(np.ascontiguousarray(self.value))
+
+    def __ne__(self, other):
+        return type(self)(self.value != other)
+
+    def __rsub__(self, other):
+        return type(self)(other - self.value)
+
+
+class OnTorch(Maker):
     name, stream = "fake torch", 0
 
-    class Tensor:
-        is_cuda, device = True, types.SimpleNamespace(index=0)
-        requires_grad = False
-
-        def __init__(self, array):
-            self.array, self.shape = array, array.shape
-            self.dtype = f"torch.{array.dtype.name}"
-
-        def data_ptr(self):
-            return self.array.ctypes.data
-
-        def is_contiguous(self):
-            return self.array.flags.c_contiguous
-
-        def detach(self):
-            return self
-
-        def to(self, dtype):
-            return type(self)(self.array.astype(dtype.removeprefix("torch.")))
-
-        def contiguous(self):
-            return type(self)(np.ascontiguousarray(self.array))
-
-        def __ne__(self, other):
-            return type(self)(self.array != other)
-
-        def __rsub__(self, other):
-            return type(self)(other - self.array)
-
     def install(self, monkeypatch):
-        dtypes = ("int64", "float32", "float64")
         stream = types.SimpleNamespace(cuda_stream=self.stream)
         torch = types.SimpleNamespace(
-            Tensor=self.Tensor,
+            Tensor=FakeTensor,
             is_grad_enabled=lambda: True,
             cuda=types.SimpleNamespace(current_stream=lambda device: stream),
-            from_dlpack=lambda made: self.Tensor(made.copy_to_host()),
-            **{dtype: f"torch.{dtype}" for dtype in dtypes},
+            from_dlpack=lambda made: FakeTensor(made.copy_to_host()),
+            **{name: f"torch.{name}" for name in ("int64", "float32", "float64")},
         )
-        monkeypatch.setitem(importlib.import_module("sys").modules, "torch", torch)
+        monkeypatch.setitem(sys.modules, "torch", torch)
 
     def make(self, array):
-        return self.Tensor(array)
+        return FakeTensor(array)
 
     def is_result(self, made):
-        return isinstance(made, self.Tensor)
+        return isinstance(made, FakeTensor)
 
     def back(self, made):
-        return made.array
+        return made.value
 
 
 # ---- libraries ----
@@ -156,7 +173,7 @@ class Torch(Maker):
 
     def make(self, array):
         array = np.array(array)
-        if array.dtype == ml_dtypes.bfloat16:
+        if is_bfloat16(array):
             bits = self.torch.from_numpy(array.view(np.int16))
             return bits.view(self.torch.bfloat16).cuda()
         return self.torch.from_numpy(array).cuda()

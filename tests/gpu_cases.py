@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import ml_dtypes
 import numpy as np
 
 from tests import calls, inputs
@@ -179,7 +178,3 @@ def _neighbors():
     for k in (1, 29):
         arguments = dict(queries=x, k=k)
         yield Case(f"nearest_neighbors of copies {k}", "nearest_neighbors", arguments)
-
-
-def is_bfloat16(value) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype == ml_dtypes.bfloat16

@@ -32,6 +32,12 @@ inline std::string NameOf(Element element, DType t) {
   return py::str(Storage(element, t).attr("name"));
 }
 
+// Of a handle as the protocols have it, where 1 is the default stream, for 0
+// could be none.
+inline Stream StreamOf(uintptr_t handle) {
+  return {handle == 1 ? nullptr : reinterpret_cast<void*>(handle)};
+}
+
 // A reference to a Python object that any thread may drop.
 inline std::shared_ptr<void> Keep(const py::object& object) {
   if (object.is_none()) return nullptr;
@@ -192,8 +198,7 @@ inline py::tuple RunOnGpu(const std::string& name, const NumpyOp& op,
   const NumpyAttributes attributes(&dictionary);
   DType dtype;
   Raise(attributes.GetAttr("T", &dtype));
-  GpuCall call(op, arrays, dtype, Stream{reinterpret_cast<void*>(stream)},
-               Keep(kept));
+  GpuCall call(op, arrays, dtype, StreamOf(stream), Keep(kept));
   const Status status = op.run_on_gpu(attributes, call);
   py::tuple made = call.TakeOutputs();
   Raise(status);
@@ -229,7 +234,7 @@ inline void WaitFor(const GpuArray& array, uintptr_t stream) {
   const GpuScope scope(array.data);
   Status status = scope.status();
   if (status.ok()) {
-    status = WaitForStream(Stream{reinterpret_cast<void*>(stream)});
+    status = WaitForStream(StreamOf(stream));
   }
   const py::gil_scoped_acquire acquire;
   Raise(status);
@@ -247,8 +252,7 @@ inline py::array CopiedToHost(const GpuArray& array, uintptr_t stream) {
   Status status;
   {
     const py::gil_scoped_release release;
-    status = CopyToHost(Stream{reinterpret_cast<void*>(stream)}, to, array.data,
-                        bytes);
+    status = CopyToHost(StreamOf(stream), to, array.data, bytes);
   }
   Raise(status);
   return copy;
