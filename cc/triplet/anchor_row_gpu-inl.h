@@ -115,12 +115,12 @@ struct AnchorRow : LabelledRow<T> {
 };
 
 // What an anchor's triplets come to, before its weight.
-struct AnchorSums {
+struct TripletSums {
   double sum = 0;
   int64_t counted = 0;
   int64_t nonzero = 0;
 
-  TF_PAIRWISE_DEVICE AnchorSums operator+(const AnchorSums& other) const {
+  TF_PAIRWISE_DEVICE TripletSums operator+(const TripletSums& other) const {
     return {sum + other.sum, counted + other.counted, nonzero + other.nonzero};
   }
 };

@@ -12,7 +12,7 @@
 //     struct Shared {...};           // PositivesChunk<T> positives among it
 //     struct ThreadRegisters {...};
 //     // Of a row with triplets and without a NaN; all weights go to `out`.
-//     static AnchorSums Row(B& block, const AnchorRow<T>& row,
+//     static TripletSums Row(B& block, const AnchorRow<T>& row,
 //                           const FoundInRow& found, const SlopesOut<T>& out);
 //   };
 
@@ -83,7 +83,7 @@ struct AnchorsKernel {
     const AnchorRow<T> row(a, r);
     // An anchor of weight 0 does not exist, whatever is in it.
     const FoundInRow found = row.weight == 0 ? FoundInRow() : Find(block, row);
-    AnchorSums sums;
+    TripletSums sums;
     if (found.positives == 0 || found.negatives == 0) {
       ClearRow(block, row);
     } else if (found.nan != 0) {

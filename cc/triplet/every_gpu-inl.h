@@ -21,14 +21,15 @@ struct HingeMining {
     int32_t steps[kChunk<T> + 1];
   };
   struct ThreadRegisters {
-    AnchorSums sums;
+    TripletSums sums;
   };
 
   template <class B>
-  static TF_PAIRWISE_DEVICE AnchorSums Row(B& block, const AnchorRow<T>& row,
-                                           const FoundInRow& found,
-                                           const SlopesOut<T>& out) {
-    block.Each([](int, Shared&, ThreadRegisters& r) { r.sums = AnchorSums(); });
+  static TF_PAIRWISE_DEVICE TripletSums Row(B& block, const AnchorRow<T>& row,
+                                            const FoundInRow& found,
+                                            const SlopesOut<T>& out) {
+    block.Each(
+        [](int, Shared&, ThreadRegisters& r) { r.sums = TripletSums(); });
     int64_t next = 0;
     for (int64_t left = found.positives; left > 0;) {
       const int count = GatherPositives(block, row, left, &next);
@@ -48,7 +49,7 @@ struct HingeMining {
       });
       TakePositives(block, row, count, out);
     }
-    AnchorSums sums =
+    TripletSums sums =
         block.Sum([](int, Shared&, ThreadRegisters& r) { return r.sums; });
     if constexpr (!Rule::kBegins && !Rule::kEnds) {
       sums.counted = found.positives * found.negatives;
@@ -60,7 +61,7 @@ struct HingeMining {
   static TF_PAIRWISE_DEVICE void TakeNegative(const AnchorRow<T>& row,
                                               int64_t j, int count,
                                               const SlopesOut<T>& out,
-                                              Shared& s, AnchorSums& sums) {
+                                              Shared& s, TripletSums& sums) {
     const T distance = row.distances[j];
     const T threshold = ThresholdOf(distance, static_cast<T>(row.margin));
     const RankRange range =
@@ -117,15 +118,16 @@ struct SoftMining {
     T slope[kChunk<T>];
   };
   struct ThreadRegisters {
-    AnchorSums sums;
+    TripletSums sums;
   };
   static constexpr int kTogether = 64;  // summed in T before double
 
   template <class B>
-  static TF_PAIRWISE_DEVICE AnchorSums Row(B& block, const AnchorRow<T>& row,
-                                           const FoundInRow& found,
-                                           const SlopesOut<T>& out) {
-    block.Each([](int, Shared&, ThreadRegisters& r) { r.sums = AnchorSums(); });
+  static TF_PAIRWISE_DEVICE TripletSums Row(B& block, const AnchorRow<T>& row,
+                                            const FoundInRow& found,
+                                            const SlopesOut<T>& out) {
+    block.Each(
+        [](int, Shared&, ThreadRegisters& r) { r.sums = TripletSums(); });
     int64_t next = 0;
     for (int64_t left = found.positives; left > 0;) {
       const int count = GatherPositives(block, row, left, &next);
@@ -149,7 +151,7 @@ struct SoftMining {
         }
       });
     }
-    AnchorSums sums =
+    TripletSums sums =
         block.Sum([](int, Shared&, ThreadRegisters& r) { return r.sums; });
     sums.counted = found.positives * found.negatives;
     return sums;
@@ -190,7 +192,7 @@ struct SoftMining {
                                               int64_t j, int count,
                                               const SlopesOut<T>& out,
                                               const Shared& s,
-                                              AnchorSums& sums) {
+                                              TripletSums& sums) {
     const T distance = row.distances[j];
     double slope = 0;
     for (int begin = 0; begin < count; begin += kTogether) {

@@ -29,16 +29,17 @@ struct SemiHardMining {
     T taken[kChunk<T>];       // by run, what its negative gets
   };
   struct ThreadRegisters {
-    AnchorSums sums;
+    TripletSums sums;
   };
   static constexpr uint64_t kNone = ~uint64_t{0};
   static constexpr int kEach = kChunk<T> / kAnchorThreads;
 
   template <class B>
-  static TF_PAIRWISE_DEVICE AnchorSums Row(B& block, const AnchorRow<T>& row,
-                                           const FoundInRow& found,
-                                           const SlopesOut<T>& out) {
-    block.Each([](int, Shared&, ThreadRegisters& r) { r.sums = AnchorSums(); });
+  static TF_PAIRWISE_DEVICE TripletSums Row(B& block, const AnchorRow<T>& row,
+                                            const FoundInRow& found,
+                                            const SlopesOut<T>& out) {
+    block.Each(
+        [](int, Shared&, ThreadRegisters& r) { r.sums = TripletSums(); });
     Candidate<T> farthest;
     int64_t next = 0;
     for (int64_t left = found.positives; left > 0;) {
