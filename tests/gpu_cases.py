@@ -183,6 +183,29 @@ def _triplet():
             arguments = dict(arguments, with_gradient=True)
             name = f"batch_triplet_loss {mining} {classes}"
             yield Case(name, "batch_triplet_loss", arguments)
+    yield from _ties()
+
+
+def _ties():
+    """Equal distances, which have no rounding, of a few positives and of many."""
+    for of, n, m, classes in (("few", 20, 70, 7), ("many", 3, 2600, 2), ("some", 2, 1100, 2)):
+        rng = np.random.default_rng(m)
+        for dtype in ("float32", "float64"):
+            arguments = dict(
+                embeddings=rng.integers(-3, 4, (n, 2)).astype(dtype),
+                labels=rng.integers(0, classes, n),
+                ref_embeddings=rng.integers(-3, 4, (m, 2)).astype(dtype),
+                ref_labels=rng.integers(0, classes, m),
+                metric="squared_euclidean",
+            )
+            for mining in inputs.MININGS:
+                name = f"{dtype} {mining} of {of} equals"
+                if mining != "all" or of == "few":
+                    mined = dict(arguments, mining=mining, margin=2.0)
+                    yield Case(f"mine_triplets {name}", "mine_triplets", mined)
+                for margin in (2.0, None) if mining in inputs.SOFT_MININGS else (2.0,):
+                    loss = dict(arguments, mining=mining, margin=margin, with_gradient=True)
+                    yield Case(f"batch_triplet_loss {name}, {margin}", "batch_triplet_loss", loss)
 
 
 def _softmax():
