@@ -123,6 +123,14 @@ py::tuple Run(const std::string& op, const py::dict& attributes,
   return Find(op).Run(attributes, inputs, threads);
 }
 
+py::dict OpNames() {
+  py::dict names;
+  for (const auto& [name, op] : Ops()) {
+    names[py::str(name)] = op.run_on_gpu != nullptr;
+  }
+  return names;
+}
+
 py::tuple OnGpu(const std::string& op, const py::dict& attributes,
                 const py::sequence& inputs, uintptr_t stream,
                 const py::object& kept) {
@@ -134,6 +142,7 @@ py::tuple OnGpu(const std::string& op, const py::dict& attributes,
 PYBIND11_MODULE(_numpy, module) {
   module.doc() = "The ops on NumPy arrays; see tf_pairwise.numpy.";
   module.def("isa", &ChosenIsa);
+  module.def("ops", &OpNames, "Each op, and whether it has a GPU's kernels.");
   module.def("run", &Run, R"doc(
 Runs an op: its outputs as a tuple of arrays.
 

@@ -16,9 +16,12 @@ if(TF_PAIRWISE_TENSORFLOW)
     set(info_abi ${CMAKE_MATCH_1})
   endif()
 endif()
-# The architectures that the formulas compile for; no kernels for a GPU yet.
+# The architectures that the formulas compile for, and those of the kernels.
 set(info_device null)
+set(info_cuda null)
 if(TF_PAIRWISE_WITH_DEVICE)
+  list(JOIN TF_PAIRWISE_CUDA_ARCHITECTURES " " info_cuda)
+  set(info_cuda "\"${info_cuda}\"")
   list(JOIN TF_PAIRWISE_DEVICE_ARCHITECTURES ", " info_device)
   set(info_device "\"${info_device}\"")
 endif()
@@ -34,7 +37,7 @@ file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/tf_pairwise/_build_info.json CONTENT [
   "compiler": "@CMAKE_CXX_COMPILER_ID@ @CMAKE_CXX_COMPILER_VERSION@",
   "python": "@PYTHON_VERSION@",
   "highway": "@HWY_VERSION@",
-  "cuda": null,
+  "cuda": @info_cuda@,
   "device_formulas": @info_device@,
   "xla": @info_xla@,
   "sanitize": @info_sanitize@

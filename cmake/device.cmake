@@ -77,3 +77,16 @@ add_custom_command(
   VERBATIM)
 set_source_files_properties(${device_images_source} PROPERTIES OBJECT_DEPENDS "${device_images}")
 target_sources(kernel_objects PRIVATE ${device_images_source})
+
+# What the kernels take, read off the compiler's logs.
+if(device_images)
+  set(kernel_table ${PROJECT_SOURCE_DIR}/cmake/kernel_table.py)
+  set(kernels_txt ${CMAKE_BINARY_DIR}/kernels.txt)
+  add_custom_command(
+    OUTPUT ${kernels_txt}
+    COMMAND ${TF_PAIRWISE_PYTHON} ${kernel_table} ${kernels_txt} ${device_images}
+    DEPENDS ${kernel_table} ${device_images}
+    COMMENT "Registers and spills of the kernels: ${kernels_txt}"
+    VERBATIM)
+  add_custom_target(kernel_table ALL DEPENDS ${kernels_txt})
+endif()

@@ -258,6 +258,19 @@ inline py::array CopiedToHost(const GpuArray& array, uintptr_t stream) {
   return copy;
 }
 
+// (name, major, minor, whether there are kernels for it) of each GPU.
+inline py::list Gpus() {
+  py::list gpus;
+  for (int number = 0; number < GpuCount(); ++number) {
+    char name[256] = {};
+    int major = 0, minor = 0;
+    Raise(DescribeGpu(number, name, sizeof(name), &major, &minor));
+    gpus.append(py::make_tuple(std::string(name), major, minor,
+                               GpuSupported(major, minor)));
+  }
+  return gpus;
+}
+
 inline void DefineGpuArray(py::module_& module) {
   py::class_<GpuArray>(module, "GpuArray", "An array on a GPU.")
       .def(py::init([](uintptr_t data, const std::vector<int64_t>& shape,
@@ -308,6 +321,10 @@ inline void DefineGpuArray(py::module_& module) {
         return scope.device();
       },
       "The number of the GPU that memory is on.");
+  module.def("gpu_architectures", &GpuArchitectures,
+             "What the kernels were built for; empty without any.");
+  module.def("gpus", &Gpus, R"doc(
+(name, major, minor, whether there are kernels for it) of each GPU.)doc");
   module.def(
       "require_gpu", [] { Raise(GpuReady()); },
       "RuntimeError of what is missing where there is no GPU to run on.");

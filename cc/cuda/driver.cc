@@ -185,6 +185,10 @@ Status DescribeGpu(int number, char* name, int64_t bytes, int* major,
   return CapabilityOf(device, major, minor);
 }
 
+bool GpuSupported(int major, int minor) {
+  return FindImage(0, major, minor) != nullptr;
+}
+
 Status LaunchKernel(const Stream& stream, const char* name, const Grid& grid,
                     int threads, int64_t shared_bytes, const void* arguments,
                     int64_t argument_bytes) {

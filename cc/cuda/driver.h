@@ -28,6 +28,8 @@ TF_PAIRWISE_EXPORT const char* GpuArchitectures();
 TF_PAIRWISE_EXPORT int GpuCount();
 TF_PAIRWISE_EXPORT Status DescribeGpu(int number, char* name, int64_t bytes,
                                       int* major, int* minor);
+// Whether there are kernels that a GPU of this compute capability runs.
+TF_PAIRWISE_EXPORT bool GpuSupported(int major, int minor);
 
 struct Grid {
   int64_t x = 1, y = 1, z = 1;

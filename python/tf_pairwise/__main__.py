@@ -32,13 +32,54 @@ def _has_tensorflow() -> bool:
     return importlib.util.find_spec("tensorflow") is not None
 
 
+def _gpu_lines() -> dict[str, str]:
+    """The GPUs, and whether the NumPy functions compute there or why not."""
+    from tf_pairwise import _numpy
+
+    def line(number: int, gpu: tuple[str, int, int, bool]) -> str:
+        name, major, minor, runs = gpu
+        return f"{number}: {name}, {major}.{minor}{'' if runs else ' (no kernels for it)'}"
+
+    try:
+        gpus = _numpy.gpus()
+    except (RuntimeError, MemoryError) as error:
+        return {"gpus": str(error), "numpy on gpu": "no"}
+    lines = {"gpus": "; ".join(map(line, range(len(gpus)), gpus)) or "none"}
+    try:
+        _numpy.require_gpu()
+    except RuntimeError as error:
+        return {**lines, "numpy on gpu": f"no: {error}"}
+    if not any(runs for *_, runs in gpus):
+        built = _numpy.gpu_architectures()
+        return {**lines, "numpy on gpu": f"no: the kernels are built for {built}"}
+    ops = _numpy.ops()
+    without = [name for name, has in ops.items() if not has]
+    but = f"; on the host alone: {', '.join(without)}" if without else ""
+    count = f"{len(ops) - len(without)} of {len(ops)} ops"
+    return {**lines, "numpy on gpu": f"yes, where arrays are on one: {count}{but}"}
+
+
+def _ops_on_gpu() -> str:
+    """For how many of TensorFlow's ops a kernel is registered for GPUs."""
+    from tensorflow.python.framework import kernels
+
+    found: dict[str, bool] = {}
+    for kernel in kernels.get_all_registered_kernels().kernel:
+        if kernel.op.startswith("TfPairwise>"):
+            found[kernel.op] = found.get(kernel.op, False) or kernel.device_type == "GPU"
+    with_kernels = sum(found.values())
+    if not with_kernels:
+        return "no: they have kernels for the CPU alone"
+    return f"{with_kernels} of {len(found)}"
+
+
 def info() -> int:
     built = _library.build_info()
     lines = {
         "tf_pairwise": built["version"],
         "built for": f"TensorFlow {built['tensorflow']}" if built["tensorflow"] else "NumPy only",
         "compiler": f"{built['compiler']}, Highway {built['highway']}",
-        "cuda kernels": "none in this build",
+        "gpu kernels": built["cuda"] or "none in this build",
         "xla": "yes" if built["xla"] else "no",
         "python": f"{platform.python_version()} on {platform.machine()}",
         "numpy": np.__version__,
@@ -50,6 +91,7 @@ def info() -> int:
     if hasattr(_numpy, "isa"):
         forced = " (by TF_PAIRWISE_ISA)" if os.environ.get("TF_PAIRWISE_ISA") else ""
         lines["vectors"] = f"{_numpy.isa()}{forced}"
+    lines.update(_gpu_lines())
 
     failed = False
     if built["tensorflow"] is None:
@@ -68,9 +110,10 @@ def info() -> int:
             names = sorted(name for name in dir(ops) if name.startswith("tf_pairwise_"))
             names = [name.removeprefix("tf_pairwise_") for name in names]
             names = [name for name in names if not name.endswith("eager_fallback")]
-            lines["tensorflow"] = f"{tf.__version__}, Keras {_installed('keras')}"
-            lines["gpus"] = str(len(tf.config.list_physical_devices("GPU")))
+            sees = len(tf.config.list_physical_devices("GPU"))
+            lines["tensorflow"] = f"{tf.__version__}, Keras {_installed('keras')}, sees {sees} GPUs"
             lines["ops"] = f"{len(names)}: {', '.join(names)}"
+            lines["ops on gpu"] = _ops_on_gpu()
     for label, value in lines.items():
         print(f"{label + ':':14}{value}")
     return 1 if failed else 0

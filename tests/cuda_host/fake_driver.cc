@@ -39,6 +39,7 @@ enum Result {
   kInvalidDevice = 101,
   kInvalidImage = 200,
   kInvalidContext = 201,
+  kNoBinary = 209,
   kNotFound = 500,
   kIllegalAddress = 700,
   kUnknown = 999,
@@ -58,6 +59,7 @@ struct Driver {
   int sticky = kSuccess;
   int context = 0;  // its address is that of the one context
   int64_t launches = 0;
+  int image = 0;  // that of the last library: 90, or -90 of PTX
 };
 
 Driver& TheDriver() {
@@ -203,6 +205,7 @@ FAKE_EXPORT int cuGetErrorName(int result, const char** name) {
           : result == kInvalidDevice  ? "CUDA_ERROR_INVALID_DEVICE"
           : result == kInvalidImage   ? "CUDA_ERROR_INVALID_IMAGE"
           : result == kInvalidContext ? "CUDA_ERROR_INVALID_CONTEXT"
+          : result == kNoBinary       ? "CUDA_ERROR_NO_BINARY_FOR_GPU"
           : result == kNotFound       ? "CUDA_ERROR_NOT_FOUND"
           : result == kIllegalAddress ? "CUDA_ERROR_ILLEGAL_ADDRESS"
                                       : "CUDA_ERROR_UNKNOWN";
@@ -234,7 +237,8 @@ FAKE_EXPORT int cuDeviceGetCount(int* count) {
 FAKE_EXPORT int cuDeviceGet(int* device, int number) {
   FAKE_BEGIN(cuDeviceGet);
   *device = number;
-  return number == 0 ? kSuccess : kInvalidDevice;
+  const int devices = Setting("TF_PAIRWISE_FAKE_DEVICES", 1);
+  return number >= 0 && number < devices ? kSuccess : kInvalidDevice;
 }
 
 FAKE_EXPORT int cuDeviceGetName(char* name, int bytes, int) {
@@ -243,11 +247,17 @@ FAKE_EXPORT int cuDeviceGetName(char* name, int bytes, int) {
   return kSuccess;
 }
 
+static void Capability(int* major, int* minor) {
+  const char* const said = std::getenv("TF_PAIRWISE_FAKE_CAPABILITY");
+  *major = 9;
+  *minor = 0;
+  if (said != nullptr) std::sscanf(said, "%d.%d", major, minor);
+}
+
 FAKE_EXPORT int cuDeviceGetAttribute(int* value, int attribute, int) {
   FAKE_BEGIN(cuDeviceGetAttribute);
-  const char* const capability = std::getenv("TF_PAIRWISE_FAKE_CAPABILITY");
-  int major = 9, minor = 0;
-  if (capability != nullptr) std::sscanf(capability, "%d.%d", &major, &minor);
+  int major, minor;
+  Capability(&major, &minor);
   *value = attribute == 75 ? major : attribute == 76 ? minor : 0;
   return attribute == 75 || attribute == 76 ? kSuccess : kInvalidValue;
 }
@@ -309,7 +319,20 @@ FAKE_EXPORT int cuLibraryLoadData(void** library, const void* code, int*,
   FAKE_BEGIN(cuLibraryLoadData);
   const char* const text = static_cast<const char*>(code);
   const bool is_elf = std::memcmp(text, "\177ELF", 4) == 0;
-  if (!is_elf && std::strstr(text, ".version") == nullptr) return kInvalidImage;
+  int architecture = 0;
+  if (is_elf) {
+    architecture = static_cast<unsigned char>(text[48]);  // of e_flags
+  } else {
+    const char* const target = std::strstr(text, ".target sm_");
+    if (target == nullptr) return kInvalidImage;
+    architecture = std::atoi(target + std::strlen(".target sm_"));
+  }
+  int major, minor;
+  Capability(&major, &minor);
+  const bool runs = architecture <= 10 * major + minor &&
+                    (!is_elf || architecture / 10 == major);
+  if (!runs) return kNoBinary;
+  TheDriver().image = is_elf ? architecture : -architecture;
   *library = const_cast<void*>(code);
   return kSuccess;
 }
@@ -462,6 +485,7 @@ FAKE_EXPORT int64_t FakeAllocations() { return TheDriver().memory.count(); }
 FAKE_EXPORT int64_t FakeWaiting(void* stream) {
   return static_cast<int64_t>(TheDriver().streams[stream].size());
 }
+FAKE_EXPORT int FakeImage() { return TheDriver().image; }
 // Forgets errors, and how often functions were called.
 FAKE_EXPORT void FakeReset() {
   TheDriver().sticky = kSuccess;
