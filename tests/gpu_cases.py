@@ -25,15 +25,12 @@ class Case:
     Attributes:
       arguments: by their names; those that are arrays of NumPy are put on the GPU.
       tolerance: of the largest number of each result, where that of its dtype is not enough.
-      spreads: whether gradients may be no numbers where they are some on the host: a product with
-        a weight of 0 keeps what is not finite there, and is 0 on the host.
     """
 
     name: str
     function: str
     arguments: Mapping[str, object]
     tolerance: float | None = None
-    spreads: bool = False
 
     def __str__(self):
         return self.name
@@ -54,12 +51,12 @@ def one_of_each() -> dict[str, Case]:
     return found
 
 
-def _of(call, dtype, what="", spreads=False, **changed) -> Iterator[Case]:
+def _of(call, dtype, what="", **changed) -> Iterator[Case]:
     """The cases of a call of calls.py."""
     for function, arguments in calls.numpy_steps(call, call.arrays(dtype), **changed):
         gradient = " gradient" if function.endswith("_gradient") else ""
         name = f"{dtype} {call.name}{gradient}{what}"
-        yield Case(name, function, arguments, spreads=spreads)
+        yield Case(name, function, arguments)
 
 
 def _small():
@@ -110,7 +107,7 @@ def _not_finite():
             points = points.copy()
             points.flat[[10, -10, points.size // 2]] = np.nan, np.inf, -np.inf
             made = _changed(call, {name: points})
-            yield from _of(made, "float32", f", {name} not finite", spreads=True)
+            yield from _of(made, "float32", f", {name} not finite")
     for call in _small().values():
         if not call.own or call.weight not in call.options:
             continue
