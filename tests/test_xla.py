@@ -228,6 +228,27 @@ def test_a_build_without_xla_says_so(monkeypatch):
     tf.function(tpw.pairwise_distance)(x)
 
 
+def test_a_gpu_in_sight_has_one_error_that_says_what_to_pass(monkeypatch):
+    """Keras turns XLA on where there is a GPU, for which no op has a kernel yet."""
+    devices = tf.config.list_logical_devices
+    gpu = tf.config.LogicalDevice("/device:GPU:0", "GPU")
+    monkeypatch.setattr(
+        tf.config, "list_logical_devices", lambda kind=None: [gpu] if kind == "GPU" else devices()
+    )
+    x, labels = tf.constant(inputs.points(9, 3)), inputs.labels(9, 3)
+    for call in (
+        lambda: tpw.pairwise_distance(x),
+        lambda: tpw.batch_triplet_loss(x, labels),
+        lambda: tpw.list_ranking_loss(x[None, :, 0], labels[None]),
+    ):
+        with pytest.raises(NotImplementedError, match=r"GPU.*jit_compile=False.*tf.device"):
+            tf.function(call, jit_compile=True, autograph=False)()
+        with tf.device("CPU"):
+            tf.function(call, jit_compile=True, autograph=False)()
+        tf.function(call, autograph=False)()
+        call()
+
+
 # ---- what surrounds the call ----
 
 

@@ -1,7 +1,7 @@
 """What the public functions do with tensors before an op, and gradients after it."""
 
 import tensorflow as tf
-from tensorflow.python.eager import record
+from tensorflow.python.eager import context, record
 from tensorflow.python.framework import ops as framework
 from tensorflow.python.ops import control_flow_util
 
@@ -16,7 +16,7 @@ ops = _library.ops()
 
 def points(name, value, like=None, like_name=None):
     """`value` as a tensor of a type that the ops take: that of `like`, if given."""
-    if not XLA:
+    if not tf.executing_eagerly() and in_xla():
         _refuse_xla()
     if not isinstance(value, tf.Tensor):
         # For a list: an array has a type, which a hint would silently cast.
@@ -36,13 +36,27 @@ def in_xla():
 
 
 def _refuse_xla():
-    if not tf.executing_eagerly() and in_xla():
+    """Says what to do where XLA's own error would only name an op."""
+    if not XLA:
         raise NotImplementedError(
             "this build of tf_pairwise has no XLA kernels: it was built for TensorFlow "
             f"{_library.build_info()['tensorflow']}, which lacks XLA's headers (2.20 and 2.21 "
             "have them), or with TF_PAIRWISE_XLA=OFF; use jit_compile=False, or "
             "tf_pairwise.reference"
         )
+    if _compiles_for_gpu():
+        raise NotImplementedError(
+            "tf_pairwise's TensorFlow ops have no GPU kernels yet, so XLA cannot compile them for "
+            "a GPU: pass jit_compile=False (Keras: model.compile(..., jit_compile=False); its "
+            "default is XLA where there is a GPU) and they run on the CPU; or call the compiled "
+            "function within tf.device('CPU'), or use tf_pairwise.reference"
+        )
+
+
+def _compiles_for_gpu():
+    """Whether the function that is traced is called where there is a GPU, and not on the CPU."""
+    called_on = context.context().device_name or ""
+    return "CPU" not in called_on.upper() and bool(tf.config.list_logical_devices("GPU"))
 
 
 def labels(name, value):
