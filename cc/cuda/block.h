@@ -40,7 +40,8 @@
 // No atomics but those of integers, whose order cannot be seen.
 
 // TF_PAIRWISE_UNROLL stands before a loop over registers, TF_PAIRWISE_LOOP
-// before one that is to stay a loop, TF_PAIRWISE_UNROLL_BY(n) before a long one.
+// before one that is to stay a loop, TF_PAIRWISE_UNROLL_BY(n) before a long
+// one.
 #if defined(__CUDACC__)
 #define TF_PAIRWISE_DEVICE __device__ __forceinline__
 #define TF_PAIRWISE_PRAGMA_(text) _Pragma(#text)
