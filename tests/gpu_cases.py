@@ -25,12 +25,15 @@ class Case:
     Attributes:
       arguments: by their names; those that are arrays of NumPy are put on the GPU.
       tolerance: of the largest number of each result, where that of its dtype is not enough.
+      spreads: whether gradients may be no numbers where they are some on the host: a product with
+        a weight of 0 keeps what is not finite there, and is 0 on the host.
     """
 
     name: str
     function: str
     arguments: Mapping[str, object]
     tolerance: float | None = None
+    spreads: bool = False
 
     def __str__(self):
         return self.name
@@ -51,11 +54,12 @@ def one_of_each() -> dict[str, Case]:
     return found
 
 
-def _of(call, dtype, what="", **changed) -> Iterator[Case]:
+def _of(call, dtype, what="", spreads=False, **changed) -> Iterator[Case]:
     """The cases of a call of calls.py."""
     for function, arguments in calls.numpy_steps(call, call.arrays(dtype), **changed):
         gradient = " gradient" if function.endswith("_gradient") else ""
-        yield Case(f"{dtype} {call.name}{gradient}{what}", function, arguments)
+        name = f"{dtype} {call.name}{gradient}{what}"
+        yield Case(name, function, arguments, spreads=spreads)
 
 
 def _small():
@@ -106,7 +110,7 @@ def _not_finite():
             points = points.copy()
             points.flat[[10, -10, points.size // 2]] = np.nan, np.inf, -np.inf
             made = _changed(call, {name: points})
-            yield from _of(made, "float32", f", {name} not finite")
+            yield from _of(made, "float32", f", {name} not finite", spreads=True)
     for call in _small().values():
         if not call.own or call.weight not in call.options:
             continue
@@ -136,6 +140,20 @@ def _distance():
         yield Case(f"pairwise_distance batch {metric}", "pairwise_distance", arguments)
     far = inputs.points(40, 8, offset=1e4)
     yield Case("pairwise_distance far away", "pairwise_distance", dict(x=far, y=far + 1), 1e-4)
+    upstream = np.ones(6, np.float32)
+    yield from _pairs_and_triplets("paired_distance_gradient", ("x", "y"), upstream=upstream)
+
+
+def _pairs_and_triplets(function, names, what="", **options):
+    """Of points of many coordinates: apart, close, the same and zero."""
+    points = {name: inputs.points(6, 2100, seed=i) for i, name in enumerate(names)}
+    first, second = list(points.values())[:2]
+    second[2] = first[2]
+    second[3] = first[3] + np.float32(1e-3) * second[3]
+    second[4] = 0
+    for metric in inputs.METRICS:
+        arguments = dict(points, metric=metric, **options)
+        yield Case(f"{function} of many coordinates {metric}{what}", function, arguments, 1e-4)
 
 
 def _contrastive():
@@ -144,9 +162,19 @@ def _contrastive():
     for similar in (0, 1):
         arguments = dict(x1=x, x2=x[::-1].copy(), labels=soft, similar_label=similar)
         yield Case(f"contrastive_loss soft {similar}", "contrastive_loss", arguments)
+    similar = np.arange(40_000) % 2
+    options = dict(labels=similar[:6], margin=90.0, with_gradient=True)
+    yield from _pairs_and_triplets("contrastive_loss", ("x1", "x2"), **options)
+    x = inputs.points(40_000, 2)  # more than a grid has warps
+    arguments = dict(x1=x, x2=x[::-1].copy(), labels=similar, reduction="mean_nonzero")
+    yield Case("contrastive_loss long", "contrastive_loss", dict(arguments, with_gradient=True))
 
 
 def _triplet():
+    names = ("anchors", "positives", "negatives")
+    for swap in (False, True):
+        options = dict(swap=swap, with_gradient=True)
+        yield from _pairs_and_triplets("triplet_loss", names, f" swap {swap}", **options)
     x, labels = inputs.batch(33, 4, 3)
     for classes, of in (("one class", labels * 0), ("no pair", np.arange(33))):
         for mining in inputs.MININGS:
@@ -155,6 +183,29 @@ def _triplet():
             arguments = dict(arguments, with_gradient=True)
             name = f"batch_triplet_loss {mining} {classes}"
             yield Case(name, "batch_triplet_loss", arguments)
+    yield from _ties()
+
+
+def _ties():
+    """Equal distances, which have no rounding, of a few positives and of many."""
+    for of, n, m, classes in (("few", 20, 70, 7), ("many", 3, 2600, 2), ("some", 2, 1100, 2)):
+        rng = np.random.default_rng(m)
+        for dtype in ("float32", "float64"):
+            arguments = dict(
+                embeddings=rng.integers(-3, 4, (n, 2)).astype(dtype),
+                labels=rng.integers(0, classes, n),
+                ref_embeddings=rng.integers(-3, 4, (m, 2)).astype(dtype),
+                ref_labels=rng.integers(0, classes, m),
+                metric="squared_euclidean",
+            )
+            for mining in inputs.MININGS:
+                name = f"{dtype} {mining} of {of} equals"
+                if mining != "all" or of == "few":
+                    mined = dict(arguments, mining=mining, margin=2.0)
+                    yield Case(f"mine_triplets {name}", "mine_triplets", mined)
+                for margin in (2.0, None) if mining in inputs.SOFT_MININGS else (2.0,):
+                    loss = dict(arguments, mining=mining, margin=margin, with_gradient=True)
+                    yield Case(f"batch_triplet_loss {name}, {margin}", "batch_triplet_loss", loss)
 
 
 def _softmax():
@@ -163,6 +214,53 @@ def _softmax():
         arguments = dict(queries=x, keys=x[::-1].copy(), temperature=temperature)
         name = f"info_nce_loss temperature {temperature}"
         yield Case(name, "info_nce_loss", dict(arguments, with_gradient=True), 1e-4)
+    yield from _softmax_columns()
+    yield from _softmax_labels()
+    yield from _softmax_weights()
+
+
+def _softmax_columns():
+    """Around the columns that a block's threads have, and many at a time."""
+    for m in (255, 257, 2047, 2049, 4100):
+        arguments = dict(queries=inputs.points(3, 5), keys=inputs.points(m, 5, seed=1))
+        arguments.update(positive_offset=m - 3, with_gradient=True)
+        yield Case(f"info_nce_loss of {m}", "info_nce_loss", arguments)
+        for bias in (-30.0, 30.0):
+            name = f"sigmoid_contrastive_loss of {m}, bias {bias}"
+            of = dict(arguments, scale=20.0, bias=bias)
+            yield Case(name, "sigmoid_contrastive_loss", of)
+    x = inputs.points(300, 5)
+    arguments = dict(queries=x, keys=x + inputs.points(300, 5, seed=1), symmetric=True)
+    yield Case("info_nce_loss symmetric 300", "info_nce_loss", dict(arguments, with_gradient=True))
+
+
+def _softmax_labels():
+    x, refs = inputs.points(33, 4), inputs.points(259, 4, seed=1)
+    of_refs = inputs.labels(259, 5).astype(np.int64)
+    for classes, labels in (
+        ("one class", np.zeros(33, np.int64)),
+        ("no pair", np.arange(33)),
+        ("wide", inputs.labels(33, 3).astype(np.int64) << 32),
+        ("pairs", np.arange(33) // 2),
+    ):
+        for function in ("supervised_contrastive_loss", "nt_xent_loss"):
+            arguments = dict(embeddings=x, labels=labels, with_gradient=True)
+            yield Case(f"{function} {classes}", function, arguments)
+            # The own column's label is another's.
+            arguments.update(ref_embeddings=refs, ref_labels=of_refs, self_offset=7)
+            yield Case(f"{function} references {classes}", function, arguments)
+
+
+def _softmax_weights():
+    """That are all zero, before numbers that are none, and that cancel."""
+    x = inputs.points(6, 4)
+    none = np.full_like(x, np.nan)
+    for what, points, weights in (("zero", none, [0] * 6), ("cancel", x, [1, -1] * 3)):
+        for symmetric in (False, True):
+            arguments = dict(queries=points, keys=x[::-1].copy(), symmetric=symmetric)
+            arguments.update(sample_weight=np.float32(weights), with_gradient=True)
+            name = f"info_nce_loss weights {what}, symmetric {symmetric}"
+            yield Case(name, "info_nce_loss", arguments)
 
 
 def _ranking():
@@ -171,6 +269,46 @@ def _ranking():
     for loss in ("logistic", "hinge", "soft_zero_one", "mse"):
         arguments = dict(scores=scores, relevance=same, loss=loss, with_gradient=True)
         yield Case(f"list_ranking_loss {loss} ties", "list_ranking_loss", arguments)
+    yield from _ragged_lists()
+    for pairs in (255, 256, 257):
+        ahead, behind = inputs.points(2, pairs, seed=pairs)
+        arguments = dict(scores_pos=ahead, scores_neg=behind, with_gradient=True)
+        yield Case(f"pairwise_ranking_loss {pairs}", "pairwise_ranking_loss", arguments)
+
+
+def _ragged_lists():
+    """Lists around a block's items and its tiles, none among them, with scores and grades alike."""
+    splits = np.cumsum([0, 0, 1, 2, 31, 0, 32, 33, 255, 257, 520, 0])
+    n = splits[-1]
+    lists = dict(
+        scores=np.round(inputs.points(n), 1),
+        relevance=np.arange(n) * 7 % 6 - 1.0,
+        item_weight=inputs.weights(n),
+        row_splits=splits,
+        with_gradient=True,
+    )
+    ways = [("mse", None, "mean_nonzero"), ("mse", None, "mean_lists")]
+    for weight in (None, "label_diff", "dcg", "ndcg"):
+        ways += [("logistic", weight, "mean"), ("soft_zero_one", weight, "mean_lists")]
+        ways += [("hinge", weight, "mean_nonzero"), ("hinge", weight, "none")]
+    for loss, weight, reduction in ways:
+        how = dict(loss=loss, lambda_weight=weight, reduction=reduction)
+        name = f"list_ranking_loss ragged {loss} {weight} {reduction}"
+        yield Case(name, "list_ranking_loss", lists | how)
+    many = dict(
+        scores=inputs.points(4000),
+        relevance=np.arange(4000) % 3,
+        row_splits=np.linspace(0, 4000, 2500).astype(np.int64),
+        with_gradient=True,
+    )
+    for reduction in ("mean", "mean_lists"):
+        name = f"list_ranking_loss of many lists {reduction}"
+        yield Case(name, "list_ranking_loss", many | dict(reduction=reduction))
+    poisoned = lists["scores"].copy()
+    poisoned[[40, 400]] = np.nan, np.inf
+    for loss in ("logistic", "mse"):
+        how = dict(scores=poisoned, loss=loss, reduction="none")
+        yield Case(f"list_ranking_loss ragged {loss} NaN", "list_ranking_loss", lists | how)
 
 
 def _neighbors():
@@ -178,3 +316,22 @@ def _neighbors():
     for k in (1, 29):
         arguments = dict(queries=x, k=k)
         yield Case(f"nearest_neighbors of copies {k}", "nearest_neighbors", arguments)
+    # Points of a grid, whose distances are exact: thousands are equal.
+    rng = np.random.default_rng(5)
+    x, y = (rng.integers(0, 2, (rows, 3)).astype(np.float32) for rows in (5, 6000))
+    labels = dict(query_labels=np.arange(5) % 3, key_labels=rng.integers(0, 3, 6000))
+    for k in (1, 2, 31, 32, 33, 1000, 1024, 2500, 6001):
+        for metric, only in (("manhattan", None), ("dot", "same_label"), ("dot", "other_label")):
+            arguments = dict(queries=x, keys=y, k=k, metric=metric)
+            arguments |= dict(labels, only=only) if only else {}
+            name = f"nearest_neighbors of a grid {k} {metric} {only}"
+            yield Case(name, "nearest_neighbors", arguments)
+    for columns in (255, 256, 257, 2047, 2048, 2049):
+        arguments = dict(queries=x, keys=y[:columns], k=300, metric="chebyshev")
+        yield Case(f"nearest_neighbors among {columns}", "nearest_neighbors", arguments)
+    y = inputs.points(2500, 3) * 10.0 ** np.arange(-12, 13).repeat(100)[:, None]
+    for k in (3, 1200):
+        for dtype in ("float32", "float64"):
+            arguments = dict(queries=y[::500].astype(dtype), keys=y.astype(dtype), k=k)
+            name = f"nearest_neighbors near and far {k} {dtype}"
+            yield Case(name, "nearest_neighbors", dict(arguments, metric="chebyshev"))

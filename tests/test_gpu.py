@@ -76,7 +76,7 @@ def run(gpu, case):
         pytest.skip(str(error))
 
 
-def assert_like(made, expected, tolerance=None):
+def assert_like(made, expected, tolerance=None, spreads=False):
     """Of the same types and shapes; integers the same, floats as near as sums in another order."""
     assert len(made) == len(expected)
     for i, (a, b) in enumerate(zip(made, expected, strict=True)):
@@ -87,6 +87,8 @@ def assert_like(made, expected, tolerance=None):
             continue
         allowed = tolerance or gpu_cases.TOLERANCE[b.dtype.name]
         a, b = a.astype(np.float64), b.astype(np.float64)
+        if spreads and i > 0:
+            b = np.where(np.isnan(a), np.nan, b)
         scale = np.max(np.abs(b), initial=1e-20, where=np.isfinite(b))
         np.testing.assert_allclose(a, b, allowed, allowed * scale, err_msg=f"result {i}")
 
@@ -99,7 +101,8 @@ def test_like_the_host(case, monkeypatch):
     gpu = gpu_arrays.MAKERS[0]
     gpu.install(monkeypatch)
     expected = calls.flat(getattr(tpn, case.function)(**case.arguments))
-    assert_like([gpu.back(made) for made in run(gpu, case)], expected, case.tolerance)
+    made = [gpu.back(array) for array in run(gpu, case)]
+    assert_like(made, expected, case.tolerance, case.spreads)
 
 
 @pytest.mark.parametrize("case", EACH.values(), ids=EACH)
@@ -112,10 +115,14 @@ def test_in_the_callers_library(gpu, case):
 
 @pytest.mark.parametrize("case", EACH.values(), ids=EACH)
 def test_the_same_bits_again(case, monkeypatch):
+    """On the fake GPU whatever comes first of blocks and threads."""
     gpu = gpu_arrays.MAKERS[0]
     gpu.install(monkeypatch)
-    first, second = ([gpu.back(made).tobytes() for made in run(gpu, case)] for _ in range(2))
-    assert first == second
+    made = []
+    for order in range(3):
+        monkeypatch.setenv("TF_PAIRWISE_FAKE_ORDER", str(order))
+        made.append([gpu.back(array).tobytes() for array in run(gpu, case)])
+    assert made[0] == made[1] == made[2]
 
 
 def points(*shape, seed=0):
@@ -301,6 +308,42 @@ def test_memory_lives_until_the_last_who_has_it(ours):
         _numpy.GpuArray.from_dlpack(again)
     lent = again.to_dlpack()
     del again, lent  # nobody takes it over
+
+
+@pytest.mark.skipif(gpu_arrays.ON_A_GPU, reason="of what the fake GPU says of itself")
+def test_nothing_is_waited_for_and_nothing_left(ours):
+    fake, x = cuda_host.use(), ours.make(X)
+    of_x = _numpy.GpuArray(x.held.address, X.shape, "float32", 0, True)
+    of_x.wait_for(ours.stream)
+    allocated = fake.allocations()
+    made = distances(x)
+    assert fake.waiting(ours.stream)  # the kernels, and the end of their scratch
+    assert not fake.waiting()
+    assert_like([made.copy_to_host()], [tpn.pairwise_distance(X)])
+    assert fake.allocations() == allocated + 1
+    del made
+    assert fake.waiting(ours.stream)
+    of_x.wait_for(ours.stream)
+    assert fake.allocations() == allocated
+    # Of a library that names no stream.
+    made = distances(gpu_arrays.OnInterface().make(X))
+    assert (made.size, fake.waiting()) == (81, 0)
+
+
+def test_streams_other_than_the_first(ours):
+    """Each has to be done with what it does for the other."""
+    x, y = distances(ours.make(X)), distances(gpu_arrays.MAKERS[0].make(X))
+    expected = tpn.pairwise_distance(tpn.pairwise_distance(X), tpn.pairwise_distance(X))
+    assert_like([distances(x, y).copy_to_host()], [expected])
+
+
+def test_no_memory(ours, monkeypatch):
+    x = ours.make(np.zeros((2**21 if gpu_arrays.ON_A_GPU else 3, 1), np.float32))
+    if not gpu_arrays.ON_A_GPU:
+        cuda_host.use().driver.FakeReset()  # how often what was called
+        monkeypatch.setenv("TF_PAIRWISE_FAKE_FAIL", "cuMemAllocAsync:2")
+    with pytest.raises(MemoryError):
+        distances(x)
 
 
 def test_freed_by_other_threads(ours):

@@ -99,7 +99,9 @@ def test_only_simd_includes_highway():
 
 def test_only_cuda_files_include_cuda():
     def may(path):
-        return path.parent.name == "cuda" or path.name.endswith(("_gpu.cc", "_gpu-inl.h"))
+        return path.parent.name == "cuda" or path.name.endswith(
+            ("_gpu.cc", "_gpu-inl.h", "_gpu_test.cc")
+        )
 
     # The driver's contract is the bindings', too.
     foreign = r"(cuda(?!/driver\.h)|cub/|cooperative_groups)"

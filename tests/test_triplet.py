@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import tf_pairwise as tpw
 from tests import checks, inputs, properties
+from tf_pairwise import numpy as tpn
 from tf_pairwise import reference
 
 metrics = pytest.mark.parametrize("metric", inputs.METRICS)
@@ -832,6 +833,18 @@ def test_nan_reaches_the_anchors_that_see_it(mining):
     assert each[6] == 0.0
     one_class = tpw.batch_triplet_loss(x, np.zeros(7, np.int32), mining=mining)
     assert one_class == 0.0
+
+
+@minings
+def test_nan_has_no_gradient_but_nan(mining):
+    # Of 12 anchors that all see it: no weight of theirs is a number.
+    x, labels = inputs.points(12, 5), np.arange(12) % 3
+    x[2, 1] = np.nan
+    for dtype in (np.float32, np.float64):
+        _, gradient = tpn.batch_triplet_loss(
+            x.astype(dtype), labels, mining=mining, with_gradient=True
+        )
+        assert np.isnan(gradient).all()
 
 
 @metrics

@@ -174,7 +174,8 @@ struct TileRow {
       h = hn::IfThenElseZero(hn::FirstN(tag, static_cast<size_t>(some)), h);
     }
     const V loss = HingeLoss<kSquared>(h);
-    const auto counts = hn::Ne(loss, hn::Zero(tag));
+    // A NaN counts, which hn::Ne denies on some targets.
+    const auto counts = hn::Not(hn::Eq(loss, hn::Zero(tag)));
     V slope = ContrastiveSlope<kSquared>(h, similar);
     const V scale = hn::IfThenElse(similar, similar_scale, dissimilar_scale);
     if constexpr (kMode == TileMode::kPlain) {

@@ -12,22 +12,10 @@
 
 #include "core/scale.h"
 #include "cuda/sums.h"
+#include "cuda/testing.h"
 
 namespace tf_pairwise {
 namespace {
-
-#define CHECK(condition)                                          \
-  do {                                                            \
-    if (!(condition)) {                                           \
-      std::printf("%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-      std::exit(1);                                               \
-    }                                                             \
-  } while (false)
-
-void CheckOk(const Status& status) {
-  if (!status.ok()) std::printf("%s\n", status.message);
-  CHECK(status.ok());
-}
 
 // Whether an error says this.
 bool Says(const Status& status, const char* words) {
@@ -36,36 +24,6 @@ bool Says(const Status& status, const char* words) {
   if (!says) std::printf("got: %s\n", status.message);
   return says;
 }
-
-// An array on the device.
-class OnGpu {
- public:
-  OnGpu(const Stream& stream, const void* from, int64_t bytes)
-      : stream_(stream), bytes_(bytes) {
-    CheckOk(AllocateOnGpu(stream, bytes, &memory_));
-    if (from != nullptr) CheckOk(CopyToGpu(stream, memory_, from, bytes));
-  }
-  ~OnGpu() { CheckOk(FreeOnGpu(stream_, memory_)); }
-  OnGpu(const OnGpu&) = delete;
-  OnGpu& operator=(const OnGpu&) = delete;
-
-  void* get() const { return memory_; }
-  std::vector<char> OnHost() const {
-    std::vector<char> bytes(bytes_);
-    CheckOk(CopyToHost(stream_, bytes.data(), memory_, bytes_));
-    return bytes;
-  }
-  double Value() const {
-    double value;
-    CheckOk(CopyToHost(stream_, &value, memory_, 8));
-    return value;
-  }
-
- private:
-  Stream stream_;
-  int64_t bytes_;
-  void* memory_ = nullptr;
-};
 
 // Values of the compute type of `dtype`, which vary in size and are not all
 // finite.

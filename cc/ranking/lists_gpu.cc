@@ -6,6 +6,7 @@
 #include "ranking/list_mse_gpu-inl.h"
 #include "ranking/list_pairs_gpu-inl.h"
 #include "ranking/list_ranks_gpu-inl.h"
+#include "ranking/list_splits_gpu-inl.h"
 #include "ranking/list_sums_gpu-inl.h"
 #include "ranking/ranking.h"
 
@@ -169,6 +170,25 @@ struct ListCall {
   }
 };
 
+// The row splits to the device, as many at a time as a kernel's arguments hold.
+Status SendSplits(const ListRankingLoss& problem, int64_t* to,
+                  const Stream& stream) {
+  for (int64_t first = 0; first <= problem.lists;) {
+    const int64_t* splits = problem.row_splits + first;
+    ListSplitsKernel::Arguments some = {to + first, splits[0], 0, {}};
+    const int64_t left = problem.lists + 1 - first;
+    while (some.count < Least(left, ListSplitsKernel::kMost) &&
+           splits[some.count] - splits[0] <= 0xFFFFFFFFll) {
+      some.offsets[some.count] =
+          static_cast<uint32_t>(splits[some.count] - splits[0]);
+      ++some.count;
+    }
+    TF_PAIRWISE_RETURN_IF_ERROR(Launch<ListSplitsKernel>(stream, Grid(), some));
+    first += some.count;
+  }
+  return Ok();
+}
+
 template <typename S>
 Status RunLists(const ListRankingLoss& problem, const ListRankingArrays& arrays,
                 void* base, const Stream& stream) {
@@ -182,8 +202,7 @@ Status RunLists(const ListRankingLoss& problem, const ListRankingArrays& arrays,
   if (arrays.weights == nullptr) call.layout.items.weights = nullptr;
   if (problem.ragged) {
     TF_PAIRWISE_RETURN_IF_ERROR(
-        CopyToGpu(stream, call.layout.row_splits, problem.row_splits,
-                  (problem.lists + 1) * int64_t{sizeof(int64_t)}));
+        SendSplits(problem, call.layout.row_splits, stream));
   }
   TF_PAIRWISE_RETURN_IF_ERROR(call.template Gather<S>());
   TF_PAIRWISE_RETURN_IF_ERROR(call.Run());

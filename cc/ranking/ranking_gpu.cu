@@ -3,6 +3,7 @@
 #include "ranking/list_mse_gpu-inl.h"
 #include "ranking/list_pairs_gpu-inl.h"
 #include "ranking/list_ranks_gpu-inl.h"
+#include "ranking/list_splits_gpu-inl.h"
 #include "ranking/list_sums_gpu-inl.h"
 #include "ranking/pairs_gpu-inl.h"
 
@@ -40,5 +41,6 @@ TF_PAIRWISE_OF_SCORES(f64, double)
 TF_PAIRWISE_COMPUTED(f32, float)
 TF_PAIRWISE_COMPUTED(f64, double)
 
+TF_PAIRWISE_KERNEL(list_splits, tf_pairwise::ListSplitsKernel)
 TF_PAIRWISE_KERNEL(list_sums, tf_pairwise::ListSumsKernel)
 TF_PAIRWISE_KERNEL(list_loss, tf_pairwise::ListLossKernel)

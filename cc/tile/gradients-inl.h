@@ -118,13 +118,19 @@ HWY_INLINE void AddPair(const Operand<T>& own, const Operand<T>& other,
   }
 }
 
+// Not zero; a NaN is not, which hn::Ne denies on some targets.
+template <typename V>
+HWY_INLINE auto IsNonzero(V weights) {
+  return hn::Not(hn::Eq(weights, hn::Zero(hn::DFromV<V>())));
+}
+
 // Calls `function(k)` for each nonzero of weights[0, count), in order.
 template <typename T, typename Function>
 HWY_INLINE void ForEachNonzero(const T* weights, int64_t count,
                                const Function& function) {
   const Tag<T> tag;
   ForEachVector<T>(count, [&](int64_t k, int64_t some) HWY_ATTR {
-    const auto used = hn::Ne(LoadCount(weights + k, some), hn::Zero(tag));
+    const auto used = IsNonzero(LoadCount(weights + k, some));
     if (hn::AllFalse(tag, used)) return;
     uint8_t bytes[8] = {0};
     hn::StoreMaskBits(tag, used, bytes);
@@ -141,7 +147,7 @@ HWY_INLINE int64_t CopyWeights(const T* from, int64_t count, T* to) {
   int64_t used = 0;
   ForEachVector<T>(count, [&](int64_t k, int64_t some) HWY_ATTR {
     const VecT<T> w = LoadCount(from + k, some);
-    used += static_cast<int64_t>(hn::CountTrue(tag, hn::Ne(w, hn::Zero(tag))));
+    used += static_cast<int64_t>(hn::CountTrue(tag, IsNonzero(w)));
     StoreCount(w, to + k, some);
   });
   return used;

@@ -134,6 +134,15 @@ TF_PAIRWISE_EXPORT Status BatchTripletLossCpu(const BatchTripletLoss& problem,
                                               void* scratch,
                                               const ParallelFor& parallel);
 
+// On a GPU, the same. Memory beside the points: a strip of distances
+// (tile/strip_walk.h).
+TF_PAIRWISE_EXPORT int64_t BatchTripletLossGpuScratchBytes(
+    const BatchTripletLoss& problem, bool with_gradient);
+TF_PAIRWISE_EXPORT Status BatchTripletLossGpu(const BatchTripletLoss& problem,
+                                              const BatchTripletArrays& arrays,
+                                              void* scratch,
+                                              const Stream& stream);
+
 // What no device owns. Anchor i is reference i + DiagonalOf; negative: none is
 // one.
 int64_t DiagonalOf(const BatchTripletLoss& problem);
@@ -164,6 +173,15 @@ TF_PAIRWISE_EXPORT Status MineTripletsCpu(const BatchTripletLoss& problem,
                                           const TripletSink& sink,
                                           void* scratch,
                                           const ParallelFor& parallel);
+
+// On a GPU, the same: the sink's array is the device's. The number of triplets
+// is waited for.
+TF_PAIRWISE_EXPORT int64_t
+MineTripletsGpuScratchBytes(const BatchTripletLoss& problem);
+TF_PAIRWISE_EXPORT Status MineTripletsGpu(const BatchTripletLoss& problem,
+                                          const BatchTripletArrays& arrays,
+                                          const TripletSink& sink,
+                                          void* scratch, const Stream& stream);
 
 }  // namespace tf_pairwise
 

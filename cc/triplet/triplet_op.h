@@ -101,6 +101,16 @@ struct BatchTripletLossSpec
                     const ParallelFor& launcher) {
     return BatchTripletLossCpu(problem, arrays, scratch, launcher);
   }
+
+  static int64_t ScratchBytes(const Problem& problem, bool with_gradient,
+                              const Stream&) {
+    return BatchTripletLossGpuScratchBytes(problem, with_gradient);
+  }
+
+  static Status Run(const Problem& problem, const Arrays& arrays, void* scratch,
+                    const Stream& launcher) {
+    return BatchTripletLossGpu(problem, arrays, scratch, launcher);
+  }
 };
 
 // ---- the indices of the mined triplets ----
@@ -122,12 +132,11 @@ class MineTripletsOp {
     BatchTripletLossSpec::Bind(call, match, &problem, &arrays);
     TF_PAIRWISE_RETURN_IF_ERROR(Check(problem));
     void* scratch = nullptr;
-    TF_PAIRWISE_RETURN_IF_ERROR(call.Scratch(
-        MineTripletsScratchBytes(problem, call.workers()), &scratch));
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        call.Scratch(ScratchBytes(problem, call.launcher()), &scratch));
     Found<Call> found{&call, Ok()};
     const TripletSink sink{Found<Call>::Allocate, &found};
-    const Status mined =
-        MineTripletsCpu(problem, arrays, sink, scratch, call.launcher());
+    const Status mined = Mine(problem, arrays, sink, scratch, call.launcher());
     TF_PAIRWISE_RETURN_IF_ERROR(found.status);
     return mined;
   }
@@ -145,6 +154,25 @@ class MineTripletsOp {
       return self->status.ok() ? static_cast<int64_t*>(triplets) : nullptr;
     }
   };
+
+  // Overloaded on the launcher.
+  static int64_t ScratchBytes(const BatchTripletLoss& problem,
+                              const ParallelFor& launcher) {
+    return MineTripletsScratchBytes(problem, launcher.workers);
+  }
+  static int64_t ScratchBytes(const BatchTripletLoss& problem, const Stream&) {
+    return MineTripletsGpuScratchBytes(problem);
+  }
+  static Status Mine(const BatchTripletLoss& problem,
+                     const BatchTripletArrays& arrays, const TripletSink& sink,
+                     void* scratch, const ParallelFor& launcher) {
+    return MineTripletsCpu(problem, arrays, sink, scratch, launcher);
+  }
+  static Status Mine(const BatchTripletLoss& problem,
+                     const BatchTripletArrays& arrays, const TripletSink& sink,
+                     void* scratch, const Stream& launcher) {
+    return MineTripletsGpu(problem, arrays, sink, scratch, launcher);
+  }
 
   BatchTripletLoss problem_;
 };

@@ -1,0 +1,205 @@
+"""benchmarks/gpu.py without a GPU: its options, what it makes of failures, its table."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks import gpu, gpu_cases
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+class FakeGpu:
+    """Calls return what they take: (milliseconds, megabytes)."""
+
+    def describe(self):
+        return "Fake GPU"
+
+    def clear(self):
+        pass
+
+    def ceilings(self, types):
+        return {**dict.fromkeys(types, 1e12), "copy": 1e12}
+
+    def milliseconds(self, call, budget):
+        return call()[0]
+
+    def megabytes(self, call):
+        return call()[1]
+
+
+class FakeCase:
+    """A function of n^2 d products that takes 1 s at the ceiling where n = 10^4, d = 10^4."""
+
+    has_points = True
+
+    def __init__(self, name, **calls):
+        self.name = name
+        self.made = calls
+
+    def calls(self, backend, n, d, dtype):
+        return self.made
+
+    def flops(self, n, d):
+        return n * n * d
+
+    def bytes(self, n, d, size):
+        return n * d * size
+
+    def difference(self, ours, eager):
+        return 2e-6
+
+
+def fails(error):
+    def call():
+        raise error
+
+    return call
+
+
+def of(milliseconds, megabytes):
+    return lambda: (milliseconds, megabytes)
+
+
+def report(cases, *arguments):
+    options = gpu.parser().parse_args([*arguments])
+    return gpu.run(FakeGpu(), cases, options, "the command", "0.1", say=lambda line: None)
+
+
+def cells(text, name):
+    (row,) = (line for line in text.splitlines() if line.startswith(f"| {name} |"))
+    return [cell.strip() for cell in row.split("|")[1:-1]]
+
+
+SMALL = ("--n", "1000", "--d", "100", "--types", "float32")
+
+
+def test_table():
+    case = FakeCase("loss", ours=of(0.4, 12.34), eager=of(1234.5, 1e6), compile=of(5.678, 99.6))
+    made = report([case], *SMALL)
+    text = gpu.markdown(made)
+    assert text.startswith("Fake GPU; tf_pairwise 0.1; 20") and "`the command`" in text
+    assert "1.0 TFLOP/s in float32" in text and "copy 1,000 GB/s" in text
+    assert cells(text, "function")[4:11] == [
+        *("ours, ms", "eager, ms", "compile, ms", "pml, ms", "ours, MB", "eager, MB", "compile, MB")
+    ]
+    assert cells(text, "loss") == [
+        *("loss", "1,000", "100", "float32", "0.40", "1,234", "5.68", ""),
+        *("12.3", "1,000,000", "99.6", "", "25 % (product)", "2e-06"),
+    ]
+    assert "Failed" not in text
+    lengths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
+    assert lengths == {15}
+
+
+def test_what_fails_is_said():
+    case = FakeCase(
+        "loss",
+        ours=of(1, 2),
+        eager=fails(RuntimeError("CUDA out of memory. Tried to allocate 16.00 GiB")),
+        compile=fails(ValueError("no such graph\nand more")),
+        pml=fails(MemoryError()),
+    )
+    text = gpu.markdown(report([case], *SMALL))
+    assert cells(text, "loss")[4:8] == ["1.00", "out of memory", "failed", "out of memory"]
+    said = text.split("Failed:")[1]
+    assert said.strip() == (
+        "- loss, N = 1,000, D = 100, float32: compile: ValueError: no such graph"
+    )
+
+
+def test_inputs_that_do_not_fit():
+    case = FakeCase("loss")
+    case.calls = lambda *_: fails(RuntimeError("out of memory"))()
+    made = report([case], *SMALL)
+    assert made["rows"][0]["errors"] == {"ours": "the inputs: out of memory"}
+    assert cells(gpu.markdown(made), "loss")[4] == "out of memory"
+
+
+def test_large_results_are_not_held():
+    case = FakeCase("loss", ours=of(1, 1), eager=of(1, 1))
+    rows = report([case], "--n", "8192", "65536", "--d", "8", "--types", "float32")["rows"]
+    assert ["difference" in row for row in rows] == [True, False]
+
+
+def test_options():
+    everything = gpu.parser().parse_args([])
+    quick = gpu.parser().parse_args(["--quick"])
+    cases = [FakeCase("a"), FakeCase("b")]
+    cases[1].has_points = False
+    all_of = list(gpu.configurations(cases, everything))
+    assert len(all_of) == 3 * (3 + 1) * 2
+    assert [row[1] for row in all_of] == sorted(row[1] for row in all_of)
+    assert {row[2] for row in gpu.configurations(cases[1:], everything)} == {0}
+    assert {row[1:3] for row in gpu.configurations(cases[:1], quick)} == {(1024, 128), (8192, 128)}
+    chosen = gpu.parser().parse_args(["--quick", "--n", "5", "--d", "6", "--types", "bfloat16"])
+    assert [row[1:] for row in gpu.configurations(cases[:1], chosen)] == [(5, 6, "bfloat16")]
+    with pytest.raises(SystemExit):
+        gpu.parser().parse_args(["--types", "float64"])
+    # Compiling takes longer than the rest of a quick run.
+    assert "compile" not in report(cases[:1], "--quick")["against"]
+    assert report(cases[:1], *SMALL, "--against", "pml")["against"] == ["pml"]
+
+
+def test_files(tmp_path):
+    case = FakeCase("loss", ours=of(1, 1), eager=of(2, 2))
+    table, numbers = tmp_path / "gpu.md", tmp_path / "gpu.json"
+    made = report([case], *SMALL, "--markdown", str(table), "--json", str(numbers))
+    assert json.loads(numbers.read_text()) == json.loads(json.dumps(made))
+    assert table.read_text() == gpu.markdown(made)
+
+
+@pytest.mark.parametrize("value", [0.0123, 0.5, 9.99, 10.04, 99.94, 100.2, 999.4, 1000, 123456.7])
+def test_numbers(value):
+    assert float(gpu.number(value).replace(",", "")) == pytest.approx(value, 0.01, 0.005)
+
+
+def test_command():
+    """As a script, from anywhere; without a GPU it says so."""
+    script = str(ROOT / "benchmarks" / "gpu.py")
+    done = subprocess.run(
+        [sys.executable, script, "--list", "--ops", "triplet"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd="/",
+    )
+    assert "batch_triplet_loss, semi_hard" in done.stdout.splitlines()
+    for arguments, message in ((("--ops", "no_such"), "--ops: got no_such"), ((), "PyTorch")):
+        done = subprocess.run(
+            [sys.executable, script, *arguments], capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0:
+            pytest.skip("there is a GPU")
+        assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_every_function_is_measured():
+    from tf_pairwise import numpy as tpn
+
+    text = (ROOT / "benchmarks" / "gpu_cases.py").read_text()
+    assert not [name for name in tpn.__all__ if name not in text]
+    names = [case.name for case in gpu_cases.CASES]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("case", gpu_cases.CASES, ids=lambda case: case.name)
+def test_peers_compute_the_same(case):
+    """On the CPU, in float32: where PyTorch is installed."""
+    torch = pytest.importorskip("torch")
+    from benchmarks import gpu_torch
+    from tf_pairwise import numpy as tpn
+
+    torch.manual_seed(0)
+    n = 40 if "k = 1000" not in case.name else 1500
+    tensors = case.inputs(torch, n, 6, torch.float32, "cpu")
+    eager = case.wrapped(gpu_torch, case.plain(gpu_torch))
+
+    def ours():
+        return case.ours(tpn, *(np.asarray(tensor) for tensor in tensors))
+
+    assert case.difference(ours, lambda: eager(*tensors)) < 1e-4
