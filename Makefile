@@ -13,11 +13,14 @@ DIST := $(if $(filter .venv,$(VENV)),dist,$(BUILD)/dist)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+# The tests' GPU, made along with the C++ tests; where it is not, pytest makes its own.
+export TF_PAIRWISE_FAKE_CUDA ?= $(abspath $(BUILD)/cmake/libfake_cuda.so)
 
 CC_TESTS := $(wildcard cc/*/*_test.cc)
 SOURCES := $(shell find cc cmake build_backend benchmarks python -type f \
              \( -name '*.h' -o -name '*.cc' -o -name '*.cmake' -o -name '*.map' -o -name '*.cu' -o -name '*.py' \) \
              2>/dev/null | LC_ALL=C sort) \
+           $(wildcard tests/cuda_host/*.cc tests/cuda_host/*.h) \
            CMakeLists.txt setup.py pyproject.toml build_pip_pkg.sh $(wildcard README.md) LICENSE
 
 .PHONY: help venv build install demo test test-all test-cc test-gpu fuzz bench lint format clean distclean FORCE

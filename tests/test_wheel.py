@@ -428,6 +428,11 @@ def test_info(tmp_path):
     said = python("-m", "tf_pairwise", "info", folder=tmp_path)
     for part in (tpw.__version__, tf.__version__, "pairwise_distance", "Highway"):
         assert part in said
+    lines = dict(line.split(":", 1) for line in said.splitlines())
+    built = lines["gpu kernels"].strip()
+    assert built in (_library.build_info()["cuda"], "none in this build")
+    assert lines["numpy on gpu"].split()[0].strip(",:") in ("yes", "no") and lines["gpus"].strip()
+    assert lines["ops on gpu"].strip() == "no: they have kernels for the CPU alone"
 
 
 def test_info_with_another_tensorflow(tmp_path, old_tensorflow):

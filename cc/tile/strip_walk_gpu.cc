@@ -24,7 +24,7 @@ Status Accumulate(Metric metric, const AccumulateArguments<T>& arguments,
       kTransposed ? arguments.weights.columns : arguments.weights.rows;
   const Grid grid = {Blocks(owns, kTile), Blocks(arguments.row_stride, kTile),
                      arguments.splits};
-  if (metric == Metric::kManhattan) {
+  if (FormOf(metric) == GradientForm::kCoordinates) {
     return Launch<AccumulateKernel<T, true, kTransposed>>(stream, grid,
                                                           arguments);
   }
