@@ -39,11 +39,14 @@
 //
 // No atomics but those of integers, whose order cannot be seen.
 
+// TF_PAIRWISE_DEVICE_CALL is for what is rarely run, so that its registers are
+// not held by what is run always.
 // TF_PAIRWISE_UNROLL stands before a loop over registers, TF_PAIRWISE_LOOP
 // before one that is to stay a loop, TF_PAIRWISE_UNROLL_BY(n) before a long
 // one.
 #if defined(__CUDACC__)
 #define TF_PAIRWISE_DEVICE __device__ __forceinline__
+#define TF_PAIRWISE_DEVICE_CALL __device__ __noinline__
 #define TF_PAIRWISE_PRAGMA_(text) _Pragma(#text)
 #define TF_PAIRWISE_UNROLL _Pragma("unroll")
 #define TF_PAIRWISE_LOOP _Pragma("unroll 1")
@@ -51,6 +54,7 @@
 #define TF_PAIRWISE_KERNEL_NAME(name) static_assert(true)
 #else
 #define TF_PAIRWISE_DEVICE inline
+#define TF_PAIRWISE_DEVICE_CALL inline
 #define TF_PAIRWISE_UNROLL
 #define TF_PAIRWISE_LOOP
 #define TF_PAIRWISE_UNROLL_BY(n)

@@ -105,9 +105,9 @@ struct DistancesKernel {
 
   // Makes the suspects of a warp's rows again from the points; what is left in
   // `suspects` are those whose gradient needs the points too.
-  static TF_PAIRWISE_DEVICE void Rescue(const Arguments& a, int warp,
-                                        int64_t row, int64_t column,
-                                        unsigned* suspects) {
+  static TF_PAIRWISE_DEVICE_CALL void Rescue(const Arguments& a, int warp,
+                                             int64_t row, int64_t column,
+                                             unsigned* suspects) {
     for (int line = warp; line < kTile; line += kThreads / kWarp) {
       const int64_t i = row + line;
       for (int word = 0; word < kWords; ++word) {

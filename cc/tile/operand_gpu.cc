@@ -23,7 +23,8 @@ void GpuOperand<T>::LayOut(Scratch& scratch, const PairSet& pairs,
   n = count;
   d = pairs.d;
   padded_n = RoundUp(n, kRowPadding);
-  stride = RoundUp(d, kColumnPadding);
+  // Points without coordinates have a chunk of zeros.
+  stride = RoundUp(d < 1 ? 1 : d, kColumnPadding);
   rows = scratch.Take<T>(padded_n * stride);
   term = scratch.Take<T>(padded_n);
   if (KeepsNorms(metric)) inverse_norm = scratch.Take<T>(padded_n);

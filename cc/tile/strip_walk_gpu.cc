@@ -7,9 +7,20 @@
 namespace tf_pairwise {
 namespace {
 
-// Columns of a split, at the least: where a strip's rows are few, others' are
-// shared out among more blocks.
-constexpr int64_t kSplit = 1024;
+// A strip of few rows has few tiles of its rows' sums; its columns are split,
+// for other blocks to sum up, until there are about kBlocks, but into no fewer
+// than kLeast columns each. A sum of more than kMost is split anyway: rounding
+// grows with its length. Decided by the shape alone.
+constexpr int64_t kBlocks = 256, kLeast = 256, kMost = 1024;
+
+int64_t SplitsOf(int64_t columns, int64_t tiles, int64_t most) {
+  const int64_t needed = Blocks(kBlocks, tiles < 1 ? 1 : tiles);
+  int64_t splits = Least(Blocks(columns, kLeast), needed);
+  const int64_t for_rounding = Blocks(columns, kMost);
+  if (splits < for_rounding) splits = for_rounding;
+  splits = Least(splits, most);
+  return splits < 1 ? 1 : splits;
+}
 
 GradientForm FormOf(Metric metric) {
   return VisitMetric(metric, [](auto m) { return decltype(m)::kForm; });
@@ -79,10 +90,11 @@ void StripWalk<T>::LayOut(Scratch& scratch, const PairSet& pairs,
   near_.bits = scratch.Take<uint32_t>(strip_rows_ * near_.stride);
   near_.tiles_stride = stride_ / kTile;
   near_.tiles = scratch.Take<int32_t>(strip_rows_ / kTile * near_.tiles_stride);
-  // Few splits where their sums would be more than a few strips.
-  const int64_t point_stride = sides.x.stride < 1 ? 1 : sides.x.stride;
-  const int64_t most_splits = 4 * stride_ / point_stride;
-  splits_ = Least(Blocks(pairs.m, kSplit), most_splits < 1 ? 1 : most_splits);
+  // No more than make their sums a few strips.
+  const int64_t point_stride = sides.x.stride;
+  splits_ = SplitsOf(pairs.m,
+                     Blocks(strip_rows_, kTile) * Blocks(point_stride, kTile),
+                     4 * stride_ / point_stride);
   if (splits_ > 1) {
     partials_ = scratch.Take<T>(splits_ * strip_rows_ * (point_stride + 1));
   }
