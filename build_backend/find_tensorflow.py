@@ -52,7 +52,9 @@ def _site_folders() -> Iterator[str]:
     for name in ("VIRTUAL_ENV", "CONDA_PREFIX"):
         prefix = os.environ.get(name)
         if prefix:
-            yield sysconfig.get_path("platlib", vars={"platbase": prefix, "base": prefix})
+            # Not the default scheme, which is another in Debian's own Python.
+            venv = "venv" if "venv" in sysconfig.get_scheme_names() else "posix_prefix"
+            yield sysconfig.get_path("platlib", venv, vars={"platbase": prefix, "base": prefix})
     yield sysconfig.get_path("platlib")
     yield sysconfig.get_path("purelib")
     yield site.getusersitepackages()
