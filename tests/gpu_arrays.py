@@ -255,3 +255,40 @@ def _makers():
 
 
 MAKERS = _makers()
+
+
+# ---- arguments ----
+
+
+def on(gpu, arguments):
+    """Arguments with their arrays on the GPU, in types that the library can tell."""
+
+    def moved(value):
+        if not isinstance(value, np.ndarray):
+            return value
+        if not gpu.converts and value.dtype.kind in "iu":
+            value = value.astype(np.int64)
+        return gpu.make(value)
+
+    moved = {name: moved(value) for name, value in arguments.items()}
+    if not gpu.converts:
+        moved.update(_in_the_types_of_kernels(gpu, arguments))
+        if "similar_label" in moved:
+            moved["similar_label"] = 0
+    return moved
+
+
+def _in_the_types_of_kernels(gpu, arguments):
+    """Of a library that converts nothing: what is read in the type of the losses, or as double."""
+    names = ("x", "x1", "anchors", "embeddings", "queries", "scores", "scores_pos")
+    points = next(arguments[name] for name in names if name in arguments)
+    wide = np.float64 if points.dtype == np.float64 else np.float32
+    types = dict(sample_weight=wide, item_weight=wide, relevance=np.float64)
+    found = {name: arguments[name] for name in types if arguments.get(name) is not None}
+    made = {name: np.asarray(value, types[name]) for name, value in found.items()}
+    if "x1" in arguments:
+        labels, similar = arguments["labels"], arguments.get("similar_label", 0)
+        whole = labels.dtype.kind in "biu"
+        dissimilar = labels != similar if whole else abs(labels.astype(wide) - similar)
+        made["labels"] = np.asarray(dissimilar, wide)
+    return {name: gpu.make(value) for name, value in made.items()}

@@ -20,6 +20,15 @@ def test_drawn_cases(part):
     assert not failures, "\n\n".join(map(str, failures))
 
 
+def test_drawn_cases_on_a_gpu(monkeypatch):
+    """`python -m tests.fuzz --gpu`, on what plays one."""
+    monkeypatch.setenv(run.ON_A_GPU, "1")
+    monkeypatch.setattr(run, "modules", lambda: {"gpu": run.gpu})
+    count, failures = cases_of(0, CASES // 2)
+    assert count == CASES // 2
+    assert not failures, "\n\n".join(map(str, failures))
+
+
 @pytest.mark.parametrize("module", ["tensorflow", "numpy"])
 def test_a_wrong_gradient_is_found(module, monkeypatch):
     def wrong(case):

@@ -34,40 +34,9 @@ def gpu(request, monkeypatch):
     return request.param
 
 
-def on(gpu, arguments):
-    """Arguments with their arrays on the GPU, in types that the library can tell."""
-
-    def moved(value):
-        if not isinstance(value, np.ndarray):
-            return value
-        if not gpu.converts and value.dtype.kind == "i":
-            value = value.astype(np.int64)
-        return gpu.make(value)
-
-    moved = {name: moved(value) for name, value in arguments.items()}
-    if not gpu.converts:
-        moved.update(_in_the_types_of_kernels(gpu, arguments))
-    return moved
-
-
-def _in_the_types_of_kernels(gpu, arguments):
-    """Of a library that converts nothing: what is read in the type of the losses, or as double."""
-    names = ("x", "x1", "anchors", "embeddings", "queries", "scores", "scores_pos")
-    points = next(arguments[name] for name in names if name in arguments)
-    wide = np.float64 if points.dtype == np.float64 else np.float32
-    types = dict(sample_weight=wide, item_weight=wide, relevance=np.float64)
-    found = {name: arguments[name] for name in types if arguments.get(name) is not None}
-    made = {name: np.asarray(value, types[name]) for name, value in found.items()}
-    if "x1" in arguments:
-        labels, similar = arguments["labels"], arguments.get("similar_label", 0)
-        dissimilar = labels != similar if labels.dtype.kind in "bi" else abs(labels - similar)
-        made["labels"] = np.asarray(dissimilar, wide)
-    return {name: gpu.make(value) for name, value in made.items()}
-
-
 def run(gpu, case):
     """The results of a case on the GPU, as they come."""
-    arguments = on(gpu, case.arguments)
+    arguments = gpu_arrays.on(gpu, case.arguments)
     if not gpu.converts and "x1" in arguments:
         arguments.pop("similar_label", None)
     try:

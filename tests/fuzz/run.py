@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import os
 import sys
 import time
 import traceback
@@ -10,10 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 import tf_pairwise as tpw
+from tests import gpu_arrays
 from tests.checks import value_and_gradients
 from tests.fuzz import cases, compare, oracle
 from tf_pairwise import _library
 from tf_pairwise import numpy as tpn
+
+# Set by --gpu: only a GPU's kernels are fuzzed, of the one that is here or of what plays one.
+ON_A_GPU = "TF_PAIRWISE_FUZZ_GPU"
 
 
 @dataclass
@@ -25,7 +30,8 @@ class Failure:
     error: float
 
     def __str__(self):
-        again = f"python -m tests.fuzz --seed {self.seed} --case {self.case}"
+        gpu = " --gpu" if ON_A_GPU in os.environ else ""
+        again = f"python -m tests.fuzz --seed {self.seed} --case {self.case}{gpu}"
         return f"{self.what}\n    error {self.error:.1e}: {self.words}\n    {again}"
 
 
@@ -45,28 +51,40 @@ def tensorflow(case):
     return [value], gradients
 
 
-def numpy(case):
-    """The same of the NumPy module; no gradients for an upstream that it does not take."""
-    function, arguments = getattr(tpn, case.function), dict(case.arguments)
-    points = [arguments[name] for name in case.differentiable]
+def numpy(case, moved=dict, back=np.asarray):
+    """The same of the NumPy module; no gradients for an upstream that it does not take.
+
+    `moved` puts arguments, by their names, where they are to be, and `back` brings a result.
+    """
+    function = getattr(tpn, case.function)
+    points = [case.arguments[name] for name in case.differentiable]
+    arguments = {**case.arguments}
+    for name, point in zip(case.differentiable, points, strict=True):
+        if not np.ndim(point):  # a parameter: a tensor there, a number here
+            arguments[name] = float(point)
+    arguments = moved(arguments)
     threads = case.threads
     if case.function.endswith("_distance"):
         x, y, metric = arguments["x"], arguments["y"], arguments["metric"]
         values = function(x, y, metric, threads=threads)
         gradient = getattr(tpn, f"{case.function}_gradient")
-        gradients = gradient(x, y, case.upstream, metric, threads=threads)
-        return [_widened(values)], [_widened(g) for g in _listed(gradients)]
+        upstream = moved({**case.arguments, "upstream": case.upstream})["upstream"]
+        gradients = gradient(x, y, upstream, metric, threads=threads)
+        return [_widened(back(values))], [_widened(back(g)) for g in _listed(gradients)]
     if not points:
-        return [_widened(v) for v in _listed(function(**arguments, threads=threads))], []
-    for name, point in zip(case.differentiable, points, strict=True):
-        if not np.ndim(point):  # a parameter: a tensor there, a number here
-            arguments[name] = float(point)
+        return [_widened(back(v)) for v in _listed(function(**arguments, threads=threads))], []
     value, gradients = function(**arguments, with_gradient=True, threads=threads)
-    alone = function(**arguments, threads=threads)
+    value, alone = back(value), back(function(**arguments, threads=threads))
     if not np.array_equal(alone, value, equal_nan=True):
         raise compare.Wrong("numpy value: with and without gradients it differs")
     gradients = _listed(gradients) if case.upstream is None else []
-    return [_widened(value)], [_widened(g) for g in gradients]
+    return [_widened(value)], [_widened(back(g)) for g in gradients]
+
+
+def gpu(case):
+    """The same on arrays of a GPU, or of what plays one."""
+    maker = gpu_arrays.MAKERS[0]
+    return numpy(case, functools.partial(gpu_arrays.on, maker), maker.back)
 
 
 def _listed(value):
@@ -83,6 +101,8 @@ def run_case(seed, number):
     case = cases.draw_case(seed, number)
     if case.skip:
         return None
+    if ON_A_GPU in os.environ and case.words.get("data") == "denormal":
+        return None  # a GPU keeps numbers that the reference and the host take for 0
     failures, made = [], {}
 
     def fail(error):
@@ -99,7 +119,7 @@ def run_case(seed, number):
         if compare.leave_aside(case, answer):
             return None
         for name, module in modules().items():
-            if name == "numpy" and case.second is not None:
+            if name != "tensorflow" and case.second is not None:
                 continue
             try:
                 made[name] = module(case)
@@ -118,6 +138,8 @@ def run_case(seed, number):
 @functools.cache
 def modules():
     """What is fuzzed. A build of the kernels alone, without the ops, has the second only."""
+    if ON_A_GPU in os.environ:
+        return {"gpu": gpu}
     try:
         _library.ops()
     except ImportError:
@@ -154,7 +176,10 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--case", type=int, help="run this case alone")
     parser.add_argument("--only", default="", help="functions whose name holds this")
+    parser.add_argument("--gpu", action="store_true", help="the kernels of a GPU")
     chosen = parser.parse_args(arguments)
+    if chosen.gpu:
+        os.environ[ON_A_GPU] = "1"
     if chosen.case is not None:
         case = cases.draw_case(chosen.seed, chosen.case)
         print(case)
