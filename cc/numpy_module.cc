@@ -28,15 +28,10 @@ constexpr Element kT = Element::kT, kAcc = Element::kAcc,
 
 using Arguments = std::vector<NumpyArgument>;
 
-// The word for an op whose kernels are there for a GPU, too.
-[[maybe_unused]] constexpr bool kOnGpu = true;
-
-template <typename Op, bool on_gpu = false>
+template <typename Op>
 NumpyOp Make(Arguments inputs, std::vector<Element> outputs) {
-  NumpyOp op = {std::move(inputs), std::move(outputs),
-                &RunNumpyOp<Op, NumpyCall>};
-  if constexpr (on_gpu) op.run_on_gpu = &RunNumpyOp<Op, GpuCall>;
-  return op;
+  return {std::move(inputs), std::move(outputs), &RunNumpyOp<Op, NumpyCall>,
+          &RunNumpyOp<Op, GpuCall>};
 }
 
 // The inputs of the ops over a labelled batch, and what else one has.
@@ -51,63 +46,57 @@ Arguments Batch(const Arguments& more) {
 }
 
 // The loss of a spec, and a gradient for each of its points.
-template <typename Spec, bool on_gpu = false>
+template <typename Spec>
 NumpyOp Loss(Arguments inputs) {
   std::vector<Element> outputs = {kAcc};
   for (const int point : Spec::kPoints) {
     outputs.push_back(inputs[point].element);
   }
-  return Make<LossAndGradientOp<Spec>, on_gpu>(std::move(inputs),
-                                               std::move(outputs));
+  return Make<LossAndGradientOp<Spec>>(std::move(inputs), std::move(outputs));
 }
 
 const std::map<std::string, NumpyOp>& Ops() {
   static const auto* const ops = new std::map<std::string, NumpyOp>{
       {"PairwiseDistance",
-       Make<PairwiseDistanceOp, kOnGpu>({{"x", kT}, {"y", kT}}, {kT})},
+       Make<PairwiseDistanceOp>({{"x", kT}, {"y", kT}}, {kT})},
       {"PairwiseDistanceGrad",
-       Make<PairwiseDistanceGradOp, kOnGpu>(
+       Make<PairwiseDistanceGradOp>(
            {{"x", kT}, {"y", kT}, {"distances", kT}, {"upstream", kT}},
            {kT, kT})},
-      {"PairedDistance",
-       Make<PairedDistanceOp, kOnGpu>({{"x", kT}, {"y", kT}}, {kT})},
+      {"PairedDistance", Make<PairedDistanceOp>({{"x", kT}, {"y", kT}}, {kT})},
       {"PairedDistanceGrad",
-       Make<PairedDistanceGradOp, kOnGpu>(
-           {{"x", kT}, {"y", kT}, {"upstream", kT}}, {kT, kT})},
-      {"ContrastiveLoss",
-       Loss<ContrastiveLossSpec, kOnGpu>({{"x1", kT},
-                                          {"x2", kT},
-                                          {"labels", kAcc},
-                                          {"sample_weight", kAcc}})},
-      {"BatchContrastiveLoss", Loss<BatchContrastiveLossSpec, kOnGpu>(
-                                   Batch({{"sample_weight", kAcc}}))},
-      {"SoftmaxLoss",
-       Loss<SoftmaxLossSpec, kOnGpu>(Batch({{"sample_weight", kAcc},
-                                            {"temperature", kAcc},
-                                            {"scale", kAcc},
-                                            {"bias", kAcc}}))},
-      {"TripletLoss", Loss<TripletLossSpec, kOnGpu>({{"anchors", kT},
-                                                     {"positives", kT},
-                                                     {"negatives", kT},
+       Make<PairedDistanceGradOp>({{"x", kT}, {"y", kT}, {"upstream", kT}},
+                                  {kT, kT})},
+      {"ContrastiveLoss", Loss<ContrastiveLossSpec>({{"x1", kT},
+                                                     {"x2", kT},
+                                                     {"labels", kAcc},
                                                      {"sample_weight", kAcc}})},
+      {"BatchContrastiveLoss",
+       Loss<BatchContrastiveLossSpec>(Batch({{"sample_weight", kAcc}}))},
+      {"SoftmaxLoss", Loss<SoftmaxLossSpec>(Batch({{"sample_weight", kAcc},
+                                                   {"temperature", kAcc},
+                                                   {"scale", kAcc},
+                                                   {"bias", kAcc}}))},
+      {"TripletLoss", Loss<TripletLossSpec>({{"anchors", kT},
+                                             {"positives", kT},
+                                             {"negatives", kT},
+                                             {"sample_weight", kAcc}})},
       {"BatchTripletLoss",
-       Loss<BatchTripletLossSpec, kOnGpu>(Batch({{"sample_weight", kAcc}}))},
-      {"MineTriplets", Make<MineTripletsOp, kOnGpu>(Batch({}), {kInt64})},
-      {"NearestNeighbors",
-       Make<NearestNeighborsOp, kOnGpu>({{"queries", kT},
-                                         {"keys", kT},
-                                         {"query_labels", kInt64},
-                                         {"key_labels", kInt64}},
-                                        {kT, kInt64})},
+       Loss<BatchTripletLossSpec>(Batch({{"sample_weight", kAcc}}))},
+      {"MineTriplets", Make<MineTripletsOp>(Batch({}), {kInt64})},
+      {"NearestNeighbors", Make<NearestNeighborsOp>({{"queries", kT},
+                                                     {"keys", kT},
+                                                     {"query_labels", kInt64},
+                                                     {"key_labels", kInt64}},
+                                                    {kT, kInt64})},
       {"PairwiseRankingLoss",
-       Loss<PairwiseRankingLossSpec, kOnGpu>(
+       Loss<PairwiseRankingLossSpec>(
            {{"scores_pos", kT}, {"scores_neg", kT}, {"sample_weight", kAcc}})},
-      {"ListRankingLoss",
-       Loss<ListRankingLossSpec, kOnGpu>({{"scores", kT},
-                                          {"relevance", kDouble},
-                                          {"row_splits", kHostInt64},
-                                          {"mask", kBool},
-                                          {"item_weight", kAcc}})},
+      {"ListRankingLoss", Loss<ListRankingLossSpec>({{"scores", kT},
+                                                     {"relevance", kDouble},
+                                                     {"row_splits", kHostInt64},
+                                                     {"mask", kBool},
+                                                     {"item_weight", kAcc}})},
   };
   return *ops;
 }
@@ -123,18 +112,16 @@ py::tuple Run(const std::string& op, const py::dict& attributes,
   return Find(op).Run(attributes, inputs, threads);
 }
 
-py::dict OpNames() {
-  py::dict names;
-  for (const auto& [name, op] : Ops()) {
-    names[py::str(name)] = op.run_on_gpu != nullptr;
-  }
+std::vector<std::string> OpNames() {
+  std::vector<std::string> names;
+  for (const auto& [name, op] : Ops()) names.push_back(name);
   return names;
 }
 
 py::tuple OnGpu(const std::string& op, const py::dict& attributes,
                 const py::sequence& inputs, uintptr_t stream,
                 const py::object& kept) {
-  return RunOnGpu(op, Find(op), attributes, inputs, stream, kept);
+  return RunOnGpu(Find(op), attributes, inputs, stream, kept);
 }
 
 }  // namespace
@@ -142,7 +129,7 @@ py::tuple OnGpu(const std::string& op, const py::dict& attributes,
 PYBIND11_MODULE(_numpy, module) {
   module.doc() = "The ops on NumPy arrays; see tf_pairwise.numpy.";
   module.def("isa", &ChosenIsa);
-  module.def("ops", &OpNames, "Each op, and whether it has a GPU's kernels.");
+  module.def("ops", &OpNames, "The names of the ops.");
   module.def("run", &Run, R"doc(
 Runs an op: its outputs as a tuple of arrays.
 

@@ -260,9 +260,7 @@ struct NumpyOp {
   std::vector<NumpyArgument> inputs;
   std::vector<Element> outputs;
   Status (*run)(const NumpyAttributes& attributes, NumpyCall& call);
-  // Null of an op without kernels for a GPU.
-  Status (*run_on_gpu)(const NumpyAttributes& attributes,
-                       GpuCall& call) = nullptr;
+  Status (*run_on_gpu)(const NumpyAttributes& attributes, GpuCall& call);
 
   py::tuple Run(const py::dict& dictionary, const py::sequence& arrays,
                 int threads) const {

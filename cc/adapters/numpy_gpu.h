@@ -185,15 +185,9 @@ class GpuCall {
   std::optional<py::gil_scoped_release> released_;
 };
 
-inline py::tuple RunOnGpu(const std::string& name, const NumpyOp& op,
-                          const py::dict& dictionary,
+inline py::tuple RunOnGpu(const NumpyOp& op, const py::dict& dictionary,
                           const py::sequence& arrays, uintptr_t stream,
                           const py::object& kept) {
-  if (op.run_on_gpu == nullptr) {
-    Raise(Error(Status::kUnimplemented,
-                "%s: has no GPU kernel yet; pass arrays on the host",
-                name.c_str()));
-  }
   Raise(GpuReady());
   const NumpyAttributes attributes(&dictionary);
   DType dtype;

@@ -38,7 +38,7 @@ struct SlopeScales {
 };
 
 template <typename T>
-struct ContrastiveStripKernel {
+struct ContrastiveStripKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("contrastive_strip_" + TypeName<T>());
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = sizeof(T) == 8 ? 3 : 4;
@@ -60,9 +60,6 @@ struct ContrastiveStripKernel {
     AnchorSums* sums;           // [n]
     T* loss;                    // [n], or null
   };
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   // A thread's part of a row.
   struct RowOf {
@@ -145,7 +142,7 @@ struct ContrastiveStripKernel {
 };
 
 // One block makes the loss of all anchors' sums.
-struct ContrastiveTotalKernel {
+struct ContrastiveTotalKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("contrastive_total");
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = 1;
@@ -159,9 +156,6 @@ struct ContrastiveTotalKernel {
     double* scale;        // of the gradient, or null
     SlopeScales* scales;  // of kBalancedMean, or null
   };
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   static TF_PAIRWISE_DEVICE double Times(double scale, double sum) {
     return scale == 0 ? 0 : scale * sum;

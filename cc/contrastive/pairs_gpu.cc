@@ -2,18 +2,9 @@
 #include "contrastive/pairs_gpu-inl.h"
 
 namespace tf_pairwise {
-namespace {
-
-ExplicitGpuLayout LayOut(Scratch& scratch, const ContrastiveLoss& problem) {
-  return {scratch, problem.n};
-}
-
-}  // namespace
 
 int64_t ContrastiveLossGpuScratchBytes(const ContrastiveLoss& problem) {
-  Scratch scratch(nullptr);
-  LayOut(scratch, problem);
-  return scratch.bytes();
+  return ExplicitGpuScratchBytes(problem.n);
 }
 
 Status ContrastiveLossGpu(const ContrastiveLoss& problem,
@@ -21,7 +12,7 @@ Status ContrastiveLossGpu(const ContrastiveLoss& problem,
                           const Stream& stream) {
   TF_PAIRWISE_RETURN_IF_ERROR(Check(problem));
   Scratch scratch(base);
-  const ExplicitGpuLayout layout = LayOut(scratch, problem);
+  const ExplicitGpuLayout layout(scratch, problem.n);
   return VisitGpuType(problem.dtype, [&](auto type) {
     using S = decltype(type);
     using T = Computed<S>;

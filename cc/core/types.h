@@ -38,6 +38,11 @@ inline int64_t SizeOfCompute(DType dtype) {
   return dtype == DType::kFloat64 ? 8 : 4;
 }
 
+// Whether arrays of `dtype` hold less than they are computed in.
+inline bool IsHalf(DType dtype) {
+  return SizeOf(dtype) != SizeOfCompute(dtype);
+}
+
 // Calls `function(T())` with the compute type of `dtype`.
 template <typename Function>
 auto VisitCompute(DType dtype, const Function& function) {

@@ -21,6 +21,7 @@
 //     struct Shared {...};                  // of a block, plain
 //     struct ThreadRegisters {...};         // of a thread, or NoRegisters
 //     struct WarpRegisters {...};           // of a warp, or NoRegisters
+//                                           // (all three: KeepsNothing)
 //     template <class B>
 //     static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a);
 //   };
@@ -65,6 +66,13 @@
 namespace tf_pairwise {
 
 struct NoRegisters {};
+
+// The base of a kernel whose phases keep nothing.
+struct KeepsNothing {
+  struct Shared {};
+  using ThreadRegisters = NoRegisters;
+  using WarpRegisters = NoRegisters;
+};
 
 constexpr int kWarp = 32;
 

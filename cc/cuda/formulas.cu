@@ -11,6 +11,7 @@
 #include "core/radix.h"
 #include "core/rounds.h"
 #include "core/types.h"
+#include "cuda/second.h"
 #include "metric/metric-inl.h"
 #include "ranking/ranking_pair-inl.h"
 #include "softmax/softmax_pair-inl.h"
@@ -18,104 +19,15 @@
 
 namespace tf_pairwise {
 
-// The points and tangents of a pair, as the metrics' recipes read them.
-template <class S>
-struct DeviceSide {
-  const S* x;
-  int64_t d;
-
-  double Squares(double scale = 1) const {
-    double sum = 0;
-    for (int64_t k = 0; k < d; ++k) sum += (x[k] / scale) * (x[k] / scale);
-    return sum;
-  }
-  double Largest() const {
-    double largest = 0;
-    for (int64_t k = 0; k < d; ++k) largest = Max(largest, Abs(double(x[k])));
-    return largest;
-  }
-};
-
-template <class S>
-struct DevicePoints {
-  using T = S;
-  static constexpr bool kDoubles = sizeof(S) == 8;
-  const S* x;
-  const S* y;
-  int64_t d;
-
-  double X(int64_t k) const { return x[k]; }
-  double Y(int64_t k) const { return y[k]; }
-  DeviceSide<S> x_side() const { return {x, d}; }
-  DeviceSide<S> y_side() const { return {y, d}; }
-  bool IsFinite() const { return true; }
-  template <class Function>
-  double Sum(const Function& function) const {
-    S sum = 0;
-    for (int64_t k = 0; k < d; ++k) sum += function(x[k], y[k]);
-    return sum;
-  }
-  template <class Function>
-  double SumWide(const Function& function) const {
-    double sum = 0;
-    for (int64_t k = 0; k < d; ++k) sum += function(X(k), Y(k));
-    return sum;
-  }
-  template <class Function>
-  double Largest(const Function& function, int64_t* first) const {
-    double largest = -1;
-    *first = -1;
-    for (int64_t k = 0; k < d; ++k) {
-      const double value = function(X(k), Y(k));
-      if (!(value > largest)) continue;
-      largest = value;
-      *first = k;
-    }
-    return largest;
-  }
-};
-
-template <class S>
-struct DeviceQuad {
-  DevicePoints<S> points;
-  const S* u;
-  const S* w;
-
-  double Tangent(int64_t k) const { return double(u[k]) - w[k]; }
-  double UX(double a) const { return Inner(u, points.x, a); }
-  double UY(double b) const { return Inner(u, points.y, b); }
-  double WX(double a) const { return Inner(w, points.x, a); }
-  double WY(double b) const { return Inner(w, points.y, b); }
-  double DifferenceProduct(double scale) const {
-    double sum = 0;
-    for (int64_t k = 0; k < points.d; ++k) {
-      sum += (points.X(k) - points.Y(k)) / scale * (u[k] - w[k]);
-    }
-    return sum;
-  }
-  double SignedDifferences() const {
-    double sum = 0;
-    for (int64_t k = 0; k < points.d; ++k) {
-      sum += SignedWeight(double(u[k]) - w[k], points.X(k), points.Y(k));
-    }
-    return sum;
-  }
-  double Inner(const S* a, const S* b, double scale) const {
-    double sum = 0;
-    for (int64_t k = 0; k < points.d; ++k) sum += a[k] * (b[k] * scale);
-    return sum;
-  }
-};
-
 // All of a metric, on one pair.
 template <class S>
 struct UseMetric {
-  DeviceQuad<S> quad;
+  WarpQuad<S> quad;
   S* out;
 
   template <class M>
   S operator()(M) const {
-    const DevicePoints<S>& points = quad.points;
+    const WarpPoints<S>& points = quad.points;
     S sum = Zero(S());
     for (int64_t k = 0; k < points.d; ++k) {
       sum = M::Step(points.x[k], points.y[k], sum);
@@ -217,7 +129,7 @@ void UseTriplet(S x, S* out) {
 
 template <class S>
 void UseAll(Metric metric, int64_t d, const S* points, S* out) {
-  const DeviceQuad<S> quad = {
+  const WarpQuad<S> quad = {
       {points, points + d, d}, points + 2 * d, points + 3 * d};
   out[0] = VisitMetric(metric, UseMetric<S>{quad, out + 16});
   UseNumerics(points[0], out + 1);

@@ -9,7 +9,7 @@
 namespace tf_pairwise {
 
 template <typename S>
-struct ScaleKernel {
+struct ScaleKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("scale_" + TypeName<S>());
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = 4;
@@ -20,9 +20,6 @@ struct ScaleKernel {
     const T* scale;  // null for 1
     S* out;
   };
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   template <class B>
   static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a) {
@@ -37,7 +34,7 @@ struct ScaleKernel {
 };
 
 template <typename T>
-struct MultiplyKernel {
+struct MultiplyKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("multiply_" + TypeName<T>());
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = 4;
@@ -47,9 +44,6 @@ struct MultiplyKernel {
     const T* b;
     T* out;
   };
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   template <class B>
   static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a) {

@@ -14,8 +14,23 @@ struct PlusSums {
   }
 };
 
+// The total of parts[0, count), by one block.
+template <class B>
+TF_PAIRWISE_DEVICE LossSums TotalOf(B& block, const LossSums* parts,
+                                    int64_t count) {
+  return block.Reduce(
+      [&](int thread, auto&, auto&) {
+        LossSums sums;
+        for (int64_t i = thread; i < count; i += B::kThreads) {
+          sums.Add(parts[i]);
+        }
+        return sums;
+      },
+      PlusSums());
+}
+
 // One block adds up the parts.
-struct ReduceSumsKernel {
+struct ReduceSumsKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("reduce_sums");
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = 1;
@@ -28,21 +43,10 @@ struct ReduceSumsKernel {
     double* scale;
     double* counted;
   };
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   template <class B>
   static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a) {
-    const LossSums total = block.Reduce(
-        [&](int thread, Shared&, ThreadRegisters&) {
-          LossSums sums;
-          for (int64_t i = thread; i < a.count; i += kThreads) {
-            sums.Add(a.parts[i]);
-          }
-          return sums;
-        },
-        PlusSums());
+    const LossSums total = TotalOf(block, a.parts, a.count);
     block.Each([&](int thread, Shared&, ThreadRegisters&) {
       if (thread != 0) return;
       const double scale = ScaleOf(a.reduction, total);
@@ -57,7 +61,7 @@ struct ReduceSumsKernel {
 
 // One block adds up the weights.
 template <typename T>
-struct ScaleOfMeanKernel {
+struct ScaleOfMeanKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("scale_of_mean_" + TypeName<T>());
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = 1;
@@ -67,9 +71,6 @@ struct ScaleOfMeanKernel {
     double each;
     double* scale;
   };
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   template <class B>
   static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a) {

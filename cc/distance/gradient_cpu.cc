@@ -186,8 +186,6 @@ const Table& Kernels() { TF_PAIRWISE_DISPATCH() }
 const TableOf<float>& Kernels(float) { return Kernels().narrow; }
 const TableOf<double>& Kernels(double) { return Kernels().wide; }
 
-bool IsHalf(DType dtype) { return SizeOf(dtype) != SizeOfCompute(dtype); }
-
 template <typename T>
 struct GradLayout {
   TileWalk<T> walk;

@@ -28,15 +28,12 @@ struct PairedArrays {
 
 // A kernel of a function of a pair, Pair::Of(arrays, i).
 template <class Pair, typename S>
-struct PairedKernel {
+struct PairedKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME(Pair::Name() + "_" + TypeName<S>());
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = 2;
   static constexpr int kWarps = kThreads / kWarp;
   using Arguments = PairedArrays<S>;
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   template <class B>
   static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a) {

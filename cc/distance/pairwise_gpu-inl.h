@@ -20,14 +20,11 @@ struct StripRows {
 
 // A strip's distances into the output.
 template <typename S>
-struct StoreStripKernel {
+struct StoreStripKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("store_strip_" + TypeName<S>());
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = 4;
   using Arguments = StripRows<S>;
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   template <class B>
   static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a) {
@@ -43,7 +40,7 @@ struct StoreStripKernel {
 
 // A strip's distances become weights: upstream times the metric's slope.
 template <typename S>
-struct UpstreamKernel {
+struct UpstreamKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("upstream_" + TypeName<S>());
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = 4;
@@ -58,9 +55,6 @@ struct UpstreamKernel {
     // not depend on; < 0: none.
     int64_t itself;
   };
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   struct RowOf {
     const Arguments& a;

@@ -11,8 +11,6 @@
 namespace tf_pairwise {
 namespace {
 
-bool IsHalf(DType dtype) { return SizeOf(dtype) != SizeOfCompute(dtype); }
-
 // ---- the distances ----
 
 // What one problem takes. Distances of the compute type go where they are to

@@ -76,7 +76,7 @@ struct ListUnequalKernel {
 // A block goes over a list three times: for the errors' mean, for their other
 // moments, and for each item.
 template <typename T>
-struct ListSquaresKernel {
+struct ListSquaresKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("list_squares_" + TypeName<T>());
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = 2;
@@ -85,9 +85,6 @@ struct ListSquaresKernel {
     GpuListOutput<T> output;
     LossSums* sums;  // [lists]
   };
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   // Of errors about their mean.
   struct Moments {

@@ -9,7 +9,7 @@ namespace tf_pairwise {
 // Where lists begin, from the host's memory to the device's, in a kernel's own
 // arguments: a copy would wait, or, from pinned memory, read it after the
 // caller has it back.
-struct ListSplitsKernel {
+struct ListSplitsKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("list_splits");
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = 1;
@@ -20,9 +20,6 @@ struct ListSplitsKernel {
     int32_t count;
     uint32_t offsets[kMost];  // from `begin`
   };
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   template <class B>
   static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a) {

@@ -78,7 +78,7 @@ struct ListSumsKernel {
 };
 
 // One block: the loss, and the gradient's scale.
-struct ListLossKernel {
+struct ListLossKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("list_loss");
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = 1;
@@ -90,21 +90,10 @@ struct ListLossKernel {
     void* loss;  // or null
     double* scale;
   };
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   template <class B>
   static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a) {
-    const LossSums total = block.Reduce(
-        [&](int thread, Shared&, ThreadRegisters&) {
-          LossSums sums;
-          for (int64_t b = thread; b < a.count; b += kThreads) {
-            sums.Add(a.totals[b]);
-          }
-          return sums;
-        },
-        PlusSums());
+    const LossSums total = TotalOf(block, a.totals, a.count);
     block.Each([&](int thread, Shared&, ThreadRegisters&) {
       if (thread != 0) return;
       const double scale = a.reduction == Reduction::kMeanLists
@@ -122,7 +111,7 @@ struct ListLossKernel {
 // The gradient of the sum becomes that of the loss. With the lists' sums, a
 // block a list; without, the grid goes over all items.
 template <typename T>
-struct ListScaleKernel {
+struct ListScaleKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("list_scale_" + TypeName<T>());
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = 2;
@@ -133,9 +122,6 @@ struct ListScaleKernel {
     const double* scale;
     T* gradient;
   };
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   template <class B>
   static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a) {

@@ -29,7 +29,7 @@ TF_PAIRWISE_DEVICE V Flushed(V loss) {
 
 // The loss of explicit pairs of scores: a thread a pair, over the whole grid.
 template <typename S, class Pair>
-struct RankingPairsKernel {
+struct RankingPairsKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("ranking_pairs_" + TermName<Pair>() + TypeName<S>());
   using T = Computed<S>;
   static constexpr int kThreads = 256;
@@ -47,9 +47,6 @@ struct RankingPairsKernel {
     const double* scale;  // of the gradients, null for 1
     LossSums* parts;      // of blocks, or null
   };
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   static TF_PAIRWISE_DEVICE void Item(const Arguments& a, int64_t i, T factor,
                                       LossSums* sums) {

@@ -39,7 +39,7 @@ struct PlusResults {
 
 // How many references have an anchor's label, but for the anchor itself. A
 // block has a few rows, for each of which it reads a label once.
-struct CountPositivesKernel {
+struct CountPositivesKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("softmax_count_positives");
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = 2;
@@ -51,9 +51,6 @@ struct CountPositivesKernel {
     int64_t diagonal;    // j == i + diagonal is the anchor; negative: none is
     int32_t* positives;  // [n]
   };
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   struct Counts {
     int32_t of[kRows];
@@ -98,7 +95,7 @@ struct CountPositivesKernel {
 
 // One block makes what the rows have in common.
 template <typename T>
-struct SoftmaxScalarsKernel {
+struct SoftmaxScalarsKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("softmax_scalars_" + TypeName<T>());
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = 1;
@@ -114,9 +111,6 @@ struct SoftmaxScalarsKernel {
     SoftmaxScalars* scalars;
     double* counted;  // what a mean divides by, or null
   };
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   // What is no temperature makes losses that are no numbers.
   static TF_PAIRWISE_DEVICE double Inverse(double temperature) {
@@ -166,7 +160,7 @@ struct SoftmaxScalarsKernel {
 
 // One block adds up the rows' results.
 template <typename T>
-struct SoftmaxTotalsKernel {
+struct SoftmaxTotalsKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("softmax_totals_" + TypeName<T>());
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = 1;
@@ -180,9 +174,6 @@ struct SoftmaxTotalsKernel {
     T* scale_grad;
     T* bias_grad;
   };
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   template <class B>
   static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a) {

@@ -92,8 +92,7 @@ HWY_INLINE void FinishStrip(const Operand<T>& x, const Operand<T>& y,
   const Tag<T> tag;
   const int64_t lanes = LanesOf<T>();
   const VecT<T> closeness = hn::Set(tag, ClosenessPart<T>());
-  const VecT<T> tiny =
-      hn::Set(tag, static_cast<T>(sizeof(T) == 4 ? 1e-28 : 1e-280));
+  const VecT<T> tiny = hn::Set(tag, LeastRaw<T>());
   for (int i = 0; i < kRows; ++i) {
     const VecT<T> x_term = hn::Set(tag, x.term[block.row + r + i]);
     for (int v = 0; v < kMicroVectors; ++v) {

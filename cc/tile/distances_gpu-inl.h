@@ -4,6 +4,7 @@
 #include "cuda/block.h"
 #include "cuda/points.h"
 #include "metric/metric-inl.h"
+#include "tile/closeness.h"
 #include "tile/shape_gpu-inl.h"
 
 // The distances of a strip, a tile to a block: distances_cpu.cc's twin. A
@@ -213,7 +214,8 @@ struct DistancesKernel {
             values[column + at] = M::Distance(raw);
           }
           if constexpr (M::kCancels) {
-            if (raw >= MulAdd(Closeness(T()), terms, Tiny(T()))) continue;
+            if (raw >= MulAdd(ClosenessPart<T>(), terms, LeastRaw<T>()))
+              continue;
             suspicious = true;
             AtomicOr(&s.suspects[line * kWords + at / 32], 1u << at % 32);
           }
@@ -243,13 +245,6 @@ struct DistancesKernel {
       });
     }
   }
-
-  // Below this part of its terms a raw value is made again: as on the CPU
-  // (tile/operand.h, ClosenessPart).
-  static TF_PAIRWISE_DEVICE float Closeness(float) { return 0.08f; }
-  static TF_PAIRWISE_DEVICE double Closeness(double) { return 1e-5; }
-  static TF_PAIRWISE_DEVICE float Tiny(float) { return 1e-28f; }
-  static TF_PAIRWISE_DEVICE double Tiny(double) { return 1e-280; }
 };
 
 }  // namespace tf_pairwise

@@ -93,6 +93,12 @@ struct ExplicitGpuLayout {
         scale(scratch.Take<double>(1)) {}
 };
 
+inline int64_t ExplicitGpuScratchBytes(int64_t n) {
+  Scratch scratch(nullptr);
+  ExplicitGpuLayout(scratch, n);
+  return scratch.bytes();
+}
+
 // `pass(scale, with_gradient, parts)` puts the items' losses on the stream: the
 // gradients times *scale (null for 1), the blocks' sums to `parts` where it is
 // not null.

@@ -295,7 +295,7 @@ struct AccumulateKernel {
 
 // Adds the splits' sums up, in order.
 template <typename T>
-struct AddPartialsKernel {
+struct AddPartialsKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("add_partials_" + TypeName<T>());
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = 2;
@@ -304,9 +304,6 @@ struct AddPartialsKernel {
     int64_t splits, elements;
     T* sums;  // [elements]
   };
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   template <class B>
   static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a) {

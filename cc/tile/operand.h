@@ -7,6 +7,7 @@
 #include "core/scratch.h"
 #include "core/types.h"
 #include "metric/traits.h"
+#include "tile/closeness.h"
 
 namespace tf_pairwise {
 
@@ -57,16 +58,6 @@ inline int64_t PaddedStride(int64_t columns) {
   return stride;
 }
 
-// What a raw value has to exceed, as a part of its pair's terms, for the
-// product form to keep float's promised 1e-5 (and double's 1e-10): the form's
-// rounding error is about two units in the last place of the terms, and three
-// and a half times its deviation is allowed for. One for all metrics, so that a
-// euclidean distance is the root of the squared one to the bit.
-template <typename T>
-constexpr T ClosenessPart() {
-  return sizeof(T) == 8 ? T(1e-5) : T(0.08);
-}
-
 template <typename T>
 Operand<T> LayOutOperand(Scratch& scratch, DType dtype, Metric metric,
                          Metric product, int64_t n, int64_t d,
@@ -84,7 +75,7 @@ Operand<T> LayOutOperand(Scratch& scratch, DType dtype, Metric metric,
   if (KeepsNorms(metric)) {
     operand.inverse_norm = scratch.Take<T>(operand.padded_n);
   }
-  if (SizeOf(dtype) != static_cast<int64_t>(sizeof(T))) {
+  if (IsHalf(dtype)) {
     operand.converted = scratch.Take<T>(n * d);
   }
   operand.centre = scratch.Take<T>(d);

@@ -12,7 +12,7 @@ namespace tf_pairwise {
 
 // Halves as floats.
 template <typename S>
-struct ConvertKernel {
+struct ConvertKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("convert_" + TypeName<S>());
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = 4;
@@ -21,9 +21,6 @@ struct ConvertKernel {
     const S* in;
     float* out;
   };
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   template <class B>
   static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a) {
@@ -59,7 +56,7 @@ TF_PAIRWISE_DEVICE double NearestInteger(double x) {
 // Coordinates that are not finite, or whose squares leave the range, do not
 // count.
 template <typename T>
-struct CentreKernel {
+struct CentreKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("centre_" + TypeName<T>());
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = 1;
@@ -68,9 +65,6 @@ struct CentreKernel {
     int64_t n, d;
     T* centre;  // [d]
   };
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   static TF_PAIRWISE_DEVICE T Counted(T v) {
     return Abs(v) <= static_cast<T>(sizeof(T) == 4 ? 1e16 : 1e140) ? v : T(0);
@@ -116,7 +110,7 @@ struct CentreKernel {
 
 // Rows and terms, padding included: a warp a row.
 template <typename T>
-struct PrepareKernel {
+struct PrepareKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("prepare_" + TypeName<T>());
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = 2;
@@ -130,9 +124,6 @@ struct PrepareKernel {
     T* inverse_norm;  // [padded_n], or null
     Metric metric, product;
   };
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   static TF_PAIRWISE_DEVICE void ClearRow(const Arguments& a, int64_t i,
                                           double term, double inverse_norm) {

@@ -28,7 +28,7 @@ void GpuOperand<T>::LayOut(Scratch& scratch, const PairSet& pairs,
   rows = scratch.Take<T>(padded_n * stride);
   term = scratch.Take<T>(padded_n);
   if (KeepsNorms(metric)) inverse_norm = scratch.Take<T>(padded_n);
-  if (SizeOf(dtype) != static_cast<int64_t>(sizeof(T))) {
+  if (IsHalf(dtype)) {
     converted = scratch.Take<T>(n * d);
   }
   centre = scratch.Take<T>(d);

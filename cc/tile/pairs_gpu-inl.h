@@ -25,7 +25,7 @@ struct PairsArguments {
 // kLargest: all pairs, at their largest coordinate; else the close pairs of the
 // metrics of |x - y|.
 template <typename T, bool kLargest, bool kTransposed>
-struct PairsKernel {
+struct PairsKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME(std::string(kLargest ? "largest_" : "near_") +
                           (kTransposed ? "columns_" : "rows_") + TypeName<T>());
   static constexpr int kThreads = 256;
@@ -33,9 +33,6 @@ struct PairsKernel {
   static constexpr int kOwn = kThreads / kWarp;
   static constexpr int kTile = TileShape<T>::kTile;
   using Arguments = PairsArguments<T>;
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   static TF_PAIRWISE_DEVICE int64_t At(const StripWeights<T>& w, int64_t own,
                                        int64_t other) {
@@ -111,7 +108,7 @@ struct PairsKernel {
 
 // The gradient of an operand's sums: FinishGradient (tile/tile.h).
 template <typename T>
-struct FinishKernel {
+struct FinishKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("finish_" + TypeName<T>());
   static constexpr int kThreads = 256;
   static constexpr int kBlocks = 2;
@@ -126,9 +123,6 @@ struct FinishKernel {
     T* gradient;          // [n, d]
     Metric metric;
   };
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   struct RowOf {
     const Arguments& a;

@@ -2,25 +2,16 @@
 #include "triplet/triplet.h"
 
 namespace tf_pairwise {
-namespace {
-
-ExplicitGpuLayout LayOut(Scratch& scratch, const TripletLoss& problem) {
-  return {scratch, problem.n};
-}
-
-}  // namespace
 
 int64_t TripletLossGpuScratchBytes(const TripletLoss& problem) {
-  Scratch scratch(nullptr);
-  LayOut(scratch, problem);
-  return scratch.bytes();
+  return ExplicitGpuScratchBytes(problem.n);
 }
 
 Status TripletLossGpu(const TripletLoss& problem, const TripletArrays& arrays,
                       void* base, const Stream& stream) {
   TF_PAIRWISE_RETURN_IF_ERROR(Check(problem));
   Scratch scratch(base);
-  const ExplicitGpuLayout layout = LayOut(scratch, problem);
+  const ExplicitGpuLayout layout(scratch, problem.n);
   return VisitGpuType(problem.dtype, [&](auto type) {
     using S = decltype(type);
     using T = Computed<S>;

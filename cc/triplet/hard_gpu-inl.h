@@ -25,14 +25,11 @@ struct HarderOf {
 };
 
 template <typename T>
-struct HardAnchorsKernel {
+struct HardAnchorsKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("batch_triplet_hard_" + TypeName<T>());
   static constexpr int kThreads = kAnchorThreads;
   static constexpr int kBlocks = 4;
   using Arguments = AnchorArguments<T>;
-  struct Shared {};
-  using ThreadRegisters = NoRegisters;
-  using WarpRegisters = NoRegisters;
 
   template <class B>
   static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a) {
