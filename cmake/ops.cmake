@@ -1,5 +1,6 @@
-# _ops.so: the ops' registrations, shape functions and kernels, and their XLA
-# lowerings where TensorFlow has the headers.
+# _ops.so: the ops' registrations, shape functions and kernels, for a GPU too
+# where the library has kernels for one, and their XLA lowerings where TensorFlow
+# has the headers.
 file(GLOB op_sources CONFIGURE_DEPENDS cc/adapters/*.cc cc/*/*_op.cc)
 file(GLOB xla_sources CONFIGURE_DEPENDS cc/adapters/*_xla.cc cc/*/*_xla.cc)
 list(REMOVE_ITEM op_sources ${xla_sources})
@@ -18,6 +19,9 @@ endif()
 add_library(_ops MODULE ${op_sources})
 # -DNDEBUG is not a choice: TensorFlow's inline reference counts abort without.
 target_compile_definitions(_ops PRIVATE NDEBUG)
+if(TF_PAIRWISE_WITH_DEVICE)
+  target_compile_definitions(_ops PRIVATE TF_PAIRWISE_WITH_GPU=1)
+endif()
 target_compile_options(_ops PRIVATE -Wall -O2)
 target_link_libraries(_ops PRIVATE tf_pairwise_kernels tensorflow)
 if(TF_PAIRWISE_WITH_XLA)

@@ -25,6 +25,7 @@ struct BatchLossSpec {
     kInputs
   };
   static constexpr int kPoints[] = {kEmbeddings, kRefs};
+  static constexpr HostInput kHostInput = {kSelfOffset, "self_offset"};
 
   // With `self`, refs are the embeddings again: m is n.
   template <typename Inputs>

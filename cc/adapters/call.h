@@ -2,6 +2,7 @@
 #define TF_PAIRWISE_ADAPTERS_CALL_H_
 
 #include <cstdint>
+#include <type_traits>
 
 #include "adapters/shape_matcher.h"
 #include "core/parallel.h"
@@ -10,11 +11,14 @@
 #include "core/stream.h"
 #include "core/types.h"
 
-// An op is written once, whatever calls it: a TensorFlow kernel (CpuKernel in
-// tensorflow.h), a program that XLA compiled (xla.h), or Python with arrays of
-// NumPy (numpy.h).
+// An op is written once, whatever calls it: a TensorFlow kernel (op_kernel.h),
+// a program that XLA compiled (xla.h), or Python with arrays of NumPy (numpy.h)
+// or of a GPU (numpy_gpu.h).
 //
 //   struct Op {
+//     // The input that is host memory for every launcher, if there is one.
+//     static constexpr HostInput kHostInput = {4, "self_offset"};
+//
 //     template <typename Attributes>
 //     Status Read(Attributes* attributes);
 //     // Checks, allocates and computes.
@@ -27,7 +31,7 @@
 //   // Of a std::string, a bool, an int64_t or a DType.
 //   Status GetAttr(const char* name, T* value);
 //
-// A Call is one call's arrays, scratch and threads:
+// A Call is one call's arrays, scratch and launcher:
 //
 //   Shape shape(int input) const;
 //   DType dtype(int input) const;         // of an input of a float type
@@ -37,7 +41,6 @@
 //   Status NoOutput(int output);
 //   Status Scratch(int64_t bytes, void** data);  // until the call ends
 //   const Launcher& launcher();
-//   int workers() const;
 //
 //   // Of the gradient ops of losses alone:
 //   // An output of an input's shape and type, perhaps in its place.
@@ -49,14 +52,26 @@
 //   bool IsOne(int input) const;
 //
 // The launcher says what kernels run on, and picks the overload: a ParallelFor
-// is the host's threads; on a GPU it is to be a stream. Arrays are where the
+// is the host's threads, a Stream those of a GPU. Arrays are where the
 // launcher's are, scalars such as a temperature and an upstream gradient
 // included: an op hands their pointers on and reads none. What an op itself
 // reads is host memory for every launcher, because sizes and checks hang on it:
-// self_offset, positive_offset and row_splits (HostMemory in TensorFlow's
-// registration for a GPU), and k, which is an attribute.
+// kHostInput, an array of int64 (self_offset, positive_offset, row_splits).
 
 namespace tf_pairwise {
+
+// An input by its number and its name in TensorFlow's registration.
+struct HostInput {
+  int number = -1;
+  const char* name = nullptr;
+};
+
+// Op::kHostInput, or a HostInput of no name.
+template <typename Op, typename = void>
+constexpr HostInput kHostInputOf = {};
+template <typename Op>
+constexpr HostInput kHostInputOf<Op, std::void_t<decltype(Op::kHostInput)>> =
+    Op::kHostInput;
 
 // The shapes of a call's inputs as a function. It has a sibling for a graph
 // that is traced, so that one function says what shapes an op takes.

@@ -33,10 +33,16 @@ std::string Quoted(const std::string& text) {
   return quoted + "\"";
 }
 
-// The op's attributes as the dictionary that XlaAttributes reads.
+std::string Integer(int64_t value) { return std::to_string(value) + " : i64"; }
+
+void AddEntry(const std::string& name, const std::string& value,
+              std::string* entries) {
+  *entries += (entries->empty() ? "" : ", ") + name + " = " + value;
+}
+
+// The op's attributes as entries of the dictionary that XlaAttributes reads.
 absl::Status WriteAttributes(const tensorflow::NodeDef& node,
-                             std::string* dictionary) {
-  std::string entries;
+                             std::string* entries) {
   for (const auto& [name, value] : node.attr()) {
     if (name.empty() || name[0] == '_') continue;  // TensorFlow's own
     std::string text;
@@ -48,19 +54,18 @@ absl::Status WriteAttributes(const tensorflow::NodeDef& node,
         text = value.b() ? "true" : "false";
         break;
       case tensorflow::AttrValue::kI:
-        text = std::to_string(value.i()) + " : i64";
+        text = Integer(value.i());
         break;
       case tensorflow::AttrValue::kType:
-        text = std::to_string(static_cast<int64_t>(value.type())) + " : i64";
+        text = Integer(value.type());
         break;
       default:
         return absl::UnimplementedError(
             "attribute " + name + " of " + node.op() +
             " is of a type that the XLA lowering does not pass on");
     }
-    entries += (entries.empty() ? "" : ", ") + name + " = " + text;
+    AddEntry(name, text, entries);
   }
-  *dictionary = "{" + entries + "}";
   return absl::OkStatus();
 }
 
@@ -72,8 +77,8 @@ xla::Shape RowMajor(xla::PrimitiveType type, const TensorShape& shape) {
 
 class CustomCallOp : public tensorflow::XlaOpKernel {
  public:
-  explicit CustomCallOp(OpKernelConstruction* construction)
-      : XlaOpKernel(construction) {
+  CustomCallOp(OpKernelConstruction* construction, HostInput host_input)
+      : XlaOpKernel(construction), host_input_(host_input) {
     OP_REQUIRES_OK(construction, WriteAttributes(def(), &attributes_));
     OP_REQUIRES_OK(construction, tensorflow::OpRegistry::Global()->LookUp(
                                      def().op(), &registration_));
@@ -120,8 +125,8 @@ class CustomCallOp : public tensorflow::XlaOpKernel {
     const xla::XlaOp call = xla::CustomCallWithLayout(
         context->builder(), XlaTarget(def().op()), operands,
         one ? results[0] : xla::ShapeUtil::MakeTupleShape(results),
-        operand_shapes, attributes_, /*has_side_effect=*/false, {}, nullptr,
-        xla::CustomCallSchedule::SCHEDULE_NONE,
+        operand_shapes, Attributes(context), /*has_side_effect=*/false, {},
+        nullptr, xla::CustomCallSchedule::SCHEDULE_NONE,
         xla::CustomCallApiVersion::API_VERSION_TYPED_FFI);
     for (int i = 0; i < static_cast<int>(results.size()); ++i) {
       context->SetOutput(i, one ? call : xla::GetTupleElement(call, i));
@@ -129,6 +134,18 @@ class CustomCallOp : public tensorflow::XlaOpKernel {
   }
 
  private:
+  // The dictionary of the op's attributes and, where it is known, of
+  // kHostInput.
+  std::string Attributes(tensorflow::XlaOpKernelContext* context) const {
+    std::string entries = attributes_;
+    int64_t value = 0;
+    if (host_input_.name != nullptr &&
+        context->ConstantInputAsIntScalar(host_input_.number, &value).ok()) {
+      AddEntry(kHostInputAttr, Integer(value), &entries);
+    }
+    return "{" + entries + "}";
+  }
+
   // What the op's shape function says: mismatches are found here too.
   absl::Status InferShapes(const std::vector<PartialTensorShape>& inputs,
                            std::vector<TensorShape>* outputs) const {
@@ -184,6 +201,7 @@ class CustomCallOp : public tensorflow::XlaOpKernel {
     return i;
   }
 
+  HostInput host_input_;
   std::string attributes_;
   bool cached_ = false;
   const tensorflow::OpRegistrationData* registration_ = nullptr;
@@ -191,15 +209,23 @@ class CustomCallOp : public tensorflow::XlaOpKernel {
 
 }  // namespace
 
-XlaLowering::XlaLowering(const char* op) {
+tensorflow::OpKernel* MakeCustomCall(OpKernelConstruction* construction,
+                                     HostInput host_input) {
+  return new CustomCallOp(construction, host_input);
+}
+
+XlaLowering::XlaLowering(const char* op,
+                         tensorflow::OpKernel* (*make)(OpKernelConstruction*)) {
+  const absl::string_view devices[] = {
+      tensorflow::DEVICE_CPU_XLA_JIT,
+#if TF_PAIRWISE_WITH_GPU
+      tensorflow::DEVICE_GPU_XLA_JIT,
+#endif
+  };
   // Registrars are meant to be static variables.
   new tensorflow::XlaOpRegistrar(
-      tensorflow::XlaOpRegistrationBuilder::Name(op)
-          .Device(tensorflow::DEVICE_CPU_XLA_JIT)
-          .Build(
-              [](OpKernelConstruction* construction) -> tensorflow::OpKernel* {
-                return new CustomCallOp(construction);
-              }));
+      tensorflow::XlaOpRegistrationBuilder::Name(op).Device(devices).Build(
+          make));
 }
 
 // No handler: this one only fails, when a program with it in is compiled.

@@ -224,6 +224,8 @@ class PointGradients {
 template <typename Spec>
 class LossOp {
  public:
+  static constexpr HostInput kHostInput = kHostInputOf<Spec>;
+
   template <typename Attributes>
   Status Read(Attributes* attributes) {
     TF_PAIRWISE_RETURN_IF_ERROR(
@@ -272,6 +274,7 @@ class LossOp {
 template <typename Spec>
 class LossGradOp {
  public:
+  static constexpr HostInput kHostInput = kHostInputOf<Spec>;
   static constexpr int kUpstream = Spec::kInputs;
   static constexpr int kCached = Spec::kInputs + 1;
 
@@ -360,6 +363,8 @@ class LossGradOp {
 template <typename Spec>
 class LossAndGradientOp {
  public:
+  static constexpr HostInput kHostInput = kHostInputOf<Spec>;
+
   template <typename Attributes>
   Status Read(Attributes* attributes) {
     TF_PAIRWISE_RETURN_IF_ERROR(

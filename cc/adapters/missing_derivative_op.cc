@@ -1,5 +1,9 @@
+#include <string>
+
 #include "absl/status/status.h"
+#include "adapters/op_kernel.h"
 #include "adapters/tensorflow.h"
+#include "core/status.h"
 #include "tensorflow/core/framework/op.h"
 
 // The derivative that is not there. Python's gradient registry cannot raise:
@@ -10,15 +14,16 @@
 namespace tf_pairwise {
 namespace {
 
-class MissingDerivativeOp : public tensorflow::OpKernel {
+class MissingDerivativeOp {
  public:
-  explicit MissingDerivativeOp(OpKernelConstruction* construction)
-      : OpKernel(construction) {
-    OP_REQUIRES_OK(construction, construction->GetAttr("message", &message_));
+  template <typename Attributes>
+  Status Read(Attributes* attributes) {
+    return attributes->GetAttr("message", &message_);
   }
 
-  void Compute(OpKernelContext* context) override {
-    context->CtxFailure(__FILE__, __LINE__, absl::UnimplementedError(message_));
+  template <typename Call>
+  Status Run(Call&) const {
+    return Error(Status::kUnimplemented, "%s", message_.c_str());
   }
 
  private:
@@ -39,9 +44,7 @@ Fails with `message` if it is ever run: stands for a derivative that is not
 implemented, in graphs that may never need it.
 )doc");
 
-REGISTER_KERNEL_BUILDER(
-    Name("TfPairwise>MissingDerivative").Device(tensorflow::DEVICE_CPU),
-    MissingDerivativeOp);
+TF_PAIRWISE_REGISTER_KERNELS("MissingDerivative", MissingDerivativeOp);
 
 }  // namespace
 }  // namespace tf_pairwise

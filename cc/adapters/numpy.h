@@ -230,7 +230,6 @@ class NumpyCall {
     if (!released_.has_value()) released_.emplace();
     return parallel_;
   }
-  int workers() const { return parallel_.workers; }
 
   py::tuple TakeOutputs() {
     released_.reset();

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +17,10 @@
 #include "core/status.h"
 #include "core/types.h"
 #include "xla/ffi/api/ffi.h"
+#if TF_PAIRWISE_WITH_GPU
+#include "core/stream.h"
+#include "cuda/driver.h"
+#endif
 
 // From XLA's vocabulary to ours. An op (see call.h) gets two things:
 //
@@ -24,9 +29,10 @@
 //                shape function infers, its attributes. It is the same for all
 //                ops; see custom_call_xla.cc.
 //   a handler    what the custom call runs: the op's own Run, on XLA's buffers
-//                and threads.
+//                and threads; on a GPU, on its stream.
 //
-// TF_PAIRWISE_REGISTER_XLA(name, op) registers both, for XLA on the CPU.
+// TF_PAIRWISE_REGISTER_XLA(name, op) registers both, for XLA on the CPU, and on
+// a GPU where the library has kernels for one (TF_PAIRWISE_WITH_GPU).
 
 namespace xla::ffi {
 // TensorFlow's. Its own header, xla/ffi/ffi_api.h, wants MLIR's.
@@ -40,9 +46,23 @@ inline std::string XlaTarget(const std::string& op) {
   return "tf_pairwise." + op.substr(op.find('>') + 1);
 }
 
-// Registers the lowering of the op with XLA_CPU_JIT.
+// The attribute of a custom call that has the value of the op's kHostInput,
+// where that is one number and XLA knows it: on a GPU it need not be waited
+// for.
+constexpr char kHostInputAttr[] = "host_input";
+
+// The lowering of an op whose kHostInput is `host_input`.
+tensorflow::OpKernel* MakeCustomCall(OpKernelConstruction* construction,
+                                     HostInput host_input);
+template <typename Op>
+tensorflow::OpKernel* MakeCustomCallOf(OpKernelConstruction* construction) {
+  return MakeCustomCall(construction, kHostInputOf<Op>);
+}
+
+// Registers the lowering of the op.
 struct XlaLowering {
-  explicit XlaLowering(const char* op);
+  XlaLowering(const char* op,
+              tensorflow::OpKernel* (*make)(OpKernelConstruction*));
 };
 
 // An op's attributes, as the lowering writes them into the custom call.
@@ -122,17 +142,15 @@ class XlaThreads {
   int threads_;
 };
 
-// What adapters/call.h asks for, of a custom call on the host.
-class XlaCall {
+// ---- calls ----
+
+// What call.h asks for of a custom call's buffers, wherever they are.
+class XlaBuffers {
  public:
-  XlaCall(xla::ffi::ThreadPool pool, xla::ffi::RemainingArgs arguments,
-          xla::ffi::RemainingRets results)
-      : threads_(std::move(pool)),
-        parallel_(threads_.parallel()),
-        arguments_(std::move(arguments)),
-        results_(std::move(results)) {}
-  XlaCall(const XlaCall&) = delete;
-  XlaCall& operator=(const XlaCall&) = delete;
+  XlaBuffers(xla::ffi::RemainingArgs arguments, xla::ffi::RemainingRets results)
+      : arguments_(std::move(arguments)), results_(std::move(results)) {}
+  XlaBuffers(const XlaBuffers&) = delete;
+  XlaBuffers& operator=(const XlaBuffers&) = delete;
 
   Shape shape(int input) const { return ToShape(Argument(input)); }
 
@@ -180,21 +198,6 @@ class XlaCall {
 
   bool Pass(int, int) { return false; }
 
-  bool IsOne(int input) const { return IsOneOnHost(*this, input); }
-
-  Status Scratch(int64_t bytes, void** data) {
-    *data = std::malloc(bytes);
-    if (*data == nullptr && bytes > 0) {
-      return Error(Status::kResourceExhausted, "no memory for %lld bytes",
-                   static_cast<long long>(bytes));
-    }
-    scratch_.emplace_back(*data, &std::free);
-    return Ok();
-  }
-
-  const ParallelFor& launcher() const { return parallel_; }
-  int workers() const { return parallel_.workers; }
-
  private:
   // The lowering passes every input.
   xla::ffi::AnyBuffer Argument(int input) const {
@@ -207,12 +210,98 @@ class XlaCall {
     return shape;
   }
 
-  XlaThreads threads_;
-  ParallelFor parallel_;
   xla::ffi::RemainingArgs arguments_;
   xla::ffi::RemainingRets results_;
+};
+
+inline Status NoMemory(int64_t bytes) {
+  return Error(Status::kResourceExhausted, "no memory for %lld bytes",
+               static_cast<long long>(bytes));  // NOLINT
+}
+
+// On the host.
+class XlaCall : public XlaBuffers {
+ public:
+  XlaCall(xla::ffi::ThreadPool pool, xla::ffi::RemainingArgs arguments,
+          xla::ffi::RemainingRets results)
+      : XlaBuffers(std::move(arguments), std::move(results)),
+        threads_(std::move(pool)),
+        parallel_(threads_.parallel()) {}
+
+  bool IsOne(int input) const { return IsOneOnHost(*this, input); }
+
+  Status Scratch(int64_t bytes, void** data) {
+    *data = std::malloc(bytes);
+    if (*data == nullptr && bytes > 0) return NoMemory(bytes);
+    scratch_.emplace_back(*data, &std::free);
+    return Ok();
+  }
+
+  const ParallelFor& launcher() const { return parallel_; }
+
+ private:
+  XlaThreads threads_;
+  ParallelFor parallel_;
   std::vector<std::unique_ptr<void, void (*)(void*)>> scratch_;
 };
+
+#if TF_PAIRWISE_WITH_GPU
+// On a GPU, whose context XLA makes the thread's own. Scratch is given back to
+// XLA's allocator, which reuses it in the stream's order.
+class XlaGpuCall : public XlaBuffers {
+ public:
+  XlaGpuCall(const Stream& stream, xla::ffi::ScratchAllocator scratch,
+             xla::ffi::RemainingArgs arguments, xla::ffi::RemainingRets results)
+      : XlaBuffers(std::move(arguments), std::move(results)),
+        stream_(stream),
+        scratch_(std::move(scratch)) {}
+
+  // Before the call is used. XLA has no inputs in host memory: what the
+  // lowering did not know is copied here, and waited for.
+  Status FetchHostInput(HostInput host_input,
+                        const xla::ffi::Dictionary& attributes) {
+    if (host_input.name == nullptr) return Ok();
+    const xla::ffi::ErrorOr<int64_t> known =
+        attributes.get<int64_t>(kHostInputAttr);
+    if (known.has_value()) {
+      fetched_ = {known.value()};
+    } else {
+      fetched_.resize(shape(host_input.number).elements());
+      TF_PAIRWISE_RETURN_IF_ERROR(
+          CopyToHost(stream_, fetched_.data(), input(host_input.number),
+                     fetched_.size() * sizeof(int64_t)));
+    }
+    host_input_ = host_input.number;
+    return Ok();
+  }
+
+  const void* input(int input) const {
+    return input == host_input_ ? fetched_.data() : XlaBuffers::input(input);
+  }
+
+  // To look would mean to wait for the device.
+  bool IsOne(int) const { return false; }
+
+  Status Scratch(int64_t bytes, void** data) {
+    *data = nullptr;
+    if (bytes == 0) return Ok();
+    const std::optional<void*> made = scratch_.Allocate(bytes);
+    if (!made.has_value()) return NoMemory(bytes);
+    *data = *made;
+    return Ok();
+  }
+
+  const Stream& launcher() const { return stream_; }
+
+ private:
+  Stream stream_;
+  xla::ffi::ScratchAllocator scratch_;
+  int host_input_ = -1;
+  std::vector<int64_t> fetched_;
+};
+#endif
+
+// ---- handlers ----
 
 inline xla::ffi::Error ToXla(const Status& status) {
   if (status.ok()) return xla::ffi::Error::Success();
@@ -246,12 +335,48 @@ XLA_FFI_Error* XlaHandler(XLA_FFI_CallFrame* frame) {
   return handler->Call(frame);
 }
 
+#if TF_PAIRWISE_WITH_GPU
+template <typename Op>
+xla::ffi::Error RunOpOnGpu(void* stream, xla::ffi::ScratchAllocator scratch,
+                           xla::ffi::RemainingArgs arguments,
+                           xla::ffi::RemainingRets results,
+                           xla::ffi::Dictionary dictionary) {
+  Op op;
+  XlaAttributes attributes(&dictionary);
+  const Status read = op.Read(&attributes);
+  if (!read.ok()) return ToXla(read);
+  XlaGpuCall call(Stream{stream}, std::move(scratch), std::move(arguments),
+                  std::move(results));
+  const Status fetched = call.FetchHostInput(kHostInputOf<Op>, dictionary);
+  if (!fetched.ok()) return ToXla(fetched);
+  return ToXla(op.Run(call));
+}
+
+template <typename Op>
+XLA_FFI_Error* XlaGpuHandler(XLA_FFI_CallFrame* frame) {
+  static auto* const handler = xla::ffi::Ffi::Bind()
+                                   .Ctx<xla::ffi::PlatformStream<void*>>()
+                                   .Ctx<xla::ffi::ScratchAllocator>()
+                                   .RemainingArgs()
+                                   .RemainingRets()
+                                   .Attrs()
+                                   .To(RunOpOnGpu<Op>)
+                                   .release();
+  return handler->Call(frame);
+}
+#endif
+
 template <typename Op>
 struct XlaRegistration {
-  explicit XlaRegistration(const char* op) : lowering(op) {
+  explicit XlaRegistration(const char* op)
+      : lowering(op, &MakeCustomCallOf<Op>) {
     const std::string target = XlaTarget(op);
-    xla::ffi::Ffi::RegisterStaticHandler(xla::ffi::GetXlaFfiApi(), target,
-                                         "Host", &XlaHandler<Op>);
+    const XLA_FFI_Api* const api = xla::ffi::GetXlaFfiApi();
+    xla::ffi::Ffi::RegisterStaticHandler(api, target, "Host", &XlaHandler<Op>);
+#if TF_PAIRWISE_WITH_GPU
+    xla::ffi::Ffi::RegisterStaticHandler(api, target, "CUDA",
+                                         &XlaGpuHandler<Op>);
+#endif
   }
   XlaLowering lowering;
 };

@@ -1,6 +1,7 @@
 #include "contrastive/contrastive_op.h"
 
 #include "adapters/loss_shape.h"
+#include "adapters/op_kernel.h"
 #include "adapters/tensorflow.h"
 #include "tensorflow/core/framework/op.h"
 
@@ -130,13 +131,13 @@ cached: The loss op made the gradient, and has only to be scaled here.
 refs_grad: [0] with `self`.
 )doc");
 
-TF_PAIRWISE_REGISTER_CPU("ContrastiveLoss", LossOp<ContrastiveLossSpec>);
-TF_PAIRWISE_REGISTER_CPU("ContrastiveLossGrad",
-                         LossGradOp<ContrastiveLossSpec>);
-TF_PAIRWISE_REGISTER_CPU("BatchContrastiveLoss",
-                         LossOp<BatchContrastiveLossSpec>);
-TF_PAIRWISE_REGISTER_CPU("BatchContrastiveLossGrad",
-                         LossGradOp<BatchContrastiveLossSpec>);
+TF_PAIRWISE_REGISTER_KERNELS("ContrastiveLoss", LossOp<ContrastiveLossSpec>);
+TF_PAIRWISE_REGISTER_KERNELS("ContrastiveLossGrad",
+                             LossGradOp<ContrastiveLossSpec>);
+TF_PAIRWISE_REGISTER_KERNELS("BatchContrastiveLoss",
+                             LossOp<BatchContrastiveLossSpec>);
+TF_PAIRWISE_REGISTER_KERNELS("BatchContrastiveLossGrad",
+                             LossGradOp<BatchContrastiveLossSpec>);
 
 }  // namespace
 }  // namespace tf_pairwise

@@ -1,5 +1,6 @@
 #include "distance/distance_op.h"
 
+#include "adapters/op_kernel.h"
 #include "adapters/tensorflow.h"
 #include "tensorflow/core/framework/op.h"
 
@@ -172,13 +173,14 @@ u: [..., d].
 w: [..., d].
 )doc");
 
-TF_PAIRWISE_REGISTER_CPU("PairwiseDistance", PairwiseDistanceOp);
-TF_PAIRWISE_REGISTER_CPU("PairwiseDistanceGrad", PairwiseDistanceGradOp);
-TF_PAIRWISE_REGISTER_CPU("PairwiseDistanceGradGrad",
-                         PairwiseDistanceGradGradOp);
-TF_PAIRWISE_REGISTER_CPU("PairedDistance", PairedDistanceOp);
-TF_PAIRWISE_REGISTER_CPU("PairedDistanceGrad", PairedDistanceGradOp);
-TF_PAIRWISE_REGISTER_CPU("PairedDistanceGradGrad", PairedDistanceGradGradOp);
+TF_PAIRWISE_REGISTER_KERNELS("PairwiseDistance", PairwiseDistanceOp);
+TF_PAIRWISE_REGISTER_KERNELS("PairwiseDistanceGrad", PairwiseDistanceGradOp);
+TF_PAIRWISE_REGISTER_KERNELS("PairwiseDistanceGradGrad",
+                             PairwiseDistanceGradGradOp);
+TF_PAIRWISE_REGISTER_KERNELS("PairedDistance", PairedDistanceOp);
+TF_PAIRWISE_REGISTER_KERNELS("PairedDistanceGrad", PairedDistanceGradOp);
+TF_PAIRWISE_REGISTER_KERNELS("PairedDistanceGradGrad",
+                             PairedDistanceGradGradOp);
 
 }  // namespace
 }  // namespace tf_pairwise

@@ -1,5 +1,6 @@
 #include "neighbors/neighbors_op.h"
 
+#include "adapters/op_kernel.h"
 #include "adapters/tensorflow.h"
 #include "tensorflow/core/framework/op.h"
 
@@ -48,7 +49,7 @@ only: The keys a query may have: of its label, or of another.
 self: The queries are their own keys, and none is its own neighbour.
 )doc");
 
-TF_PAIRWISE_REGISTER_CPU("NearestNeighbors", NearestNeighborsOp);
+TF_PAIRWISE_REGISTER_KERNELS("NearestNeighbors", NearestNeighborsOp);
 
 }  // namespace
 }  // namespace tf_pairwise

@@ -1,6 +1,7 @@
 #include "ranking/ranking_op.h"
 
 #include "adapters/loss_shape.h"
+#include "adapters/op_kernel.h"
 #include "adapters/tensorflow.h"
 #include "tensorflow/core/framework/op.h"
 
@@ -126,13 +127,13 @@ upstream: The loss's shape.
 cached: The loss op made the gradient, and has only to be scaled here.
 )doc");
 
-TF_PAIRWISE_REGISTER_CPU("PairwiseRankingLoss",
-                         LossOp<PairwiseRankingLossSpec>);
-TF_PAIRWISE_REGISTER_CPU("PairwiseRankingLossGrad",
-                         LossGradOp<PairwiseRankingLossSpec>);
-TF_PAIRWISE_REGISTER_CPU("ListRankingLoss", LossOp<ListRankingLossSpec>);
-TF_PAIRWISE_REGISTER_CPU("ListRankingLossGrad",
-                         LossGradOp<ListRankingLossSpec>);
+TF_PAIRWISE_REGISTER_KERNELS("PairwiseRankingLoss",
+                             LossOp<PairwiseRankingLossSpec>);
+TF_PAIRWISE_REGISTER_KERNELS("PairwiseRankingLossGrad",
+                             LossGradOp<PairwiseRankingLossSpec>);
+TF_PAIRWISE_REGISTER_KERNELS("ListRankingLoss", LossOp<ListRankingLossSpec>);
+TF_PAIRWISE_REGISTER_KERNELS("ListRankingLossGrad",
+                             LossGradOp<ListRankingLossSpec>);
 
 }  // namespace
 }  // namespace tf_pairwise

@@ -78,6 +78,7 @@ struct ListRankingLossSpec {
   using Arrays = ListRankingArrays;
   enum { kScores, kRelevance, kRowSplits, kMask, kWeight, kInputs };
   static constexpr int kPoints[] = {kScores};
+  static constexpr HostInput kHostInput = {kRowSplits, "row_splits"};
 
   template <typename Attributes>
   static Status ReadAttributes(Attributes* attributes, Problem* problem) {

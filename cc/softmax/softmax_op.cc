@@ -1,6 +1,7 @@
 #include "softmax/softmax_op.h"
 
 #include "adapters/loss_shape.h"
+#include "adapters/op_kernel.h"
 #include "adapters/tensorflow.h"
 #include "tensorflow/core/framework/op.h"
 
@@ -102,8 +103,8 @@ keys_grad: [0], as all that follow, for what the kind does not read; with `self`
   too.
 )doc");
 
-TF_PAIRWISE_REGISTER_CPU("SoftmaxLoss", LossOp<SoftmaxLossSpec>);
-TF_PAIRWISE_REGISTER_CPU("SoftmaxLossGrad", LossGradOp<SoftmaxLossSpec>);
+TF_PAIRWISE_REGISTER_KERNELS("SoftmaxLoss", LossOp<SoftmaxLossSpec>);
+TF_PAIRWISE_REGISTER_KERNELS("SoftmaxLossGrad", LossGradOp<SoftmaxLossSpec>);
 
 }  // namespace
 }  // namespace tf_pairwise

@@ -29,6 +29,7 @@ struct SoftmaxLossSpec : BatchLossSpec<SoftmaxLoss, SoftmaxArrays> {
   };
   static constexpr int kPoints[] = {kQueries, kKeys, kTemperature, kScale,
                                     kBias};
+  static constexpr HostInput kHostInput = {kOffset, "offset"};
 
   static bool IsSigmoid(const Problem& problem) {
     return problem.kind == SoftmaxKind::kSigmoid;

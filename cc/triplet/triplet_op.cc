@@ -1,6 +1,7 @@
 #include "triplet/triplet_op.h"
 
 #include "adapters/loss_shape.h"
+#include "adapters/op_kernel.h"
 #include "adapters/tensorflow.h"
 #include "tensorflow/core/framework/op.h"
 
@@ -162,12 +163,12 @@ triplets: [t, 3]: indices of the anchor, of the positive and of the negative
   among the references, in lexicographic order.
 )doc");
 
-TF_PAIRWISE_REGISTER_CPU("TripletLoss", LossOp<TripletLossSpec>);
-TF_PAIRWISE_REGISTER_CPU("TripletLossGrad", LossGradOp<TripletLossSpec>);
-TF_PAIRWISE_REGISTER_CPU("BatchTripletLoss", LossOp<BatchTripletLossSpec>);
-TF_PAIRWISE_REGISTER_CPU("BatchTripletLossGrad",
-                         LossGradOp<BatchTripletLossSpec>);
-TF_PAIRWISE_REGISTER_CPU("MineTriplets", MineTripletsOp);
+TF_PAIRWISE_REGISTER_KERNELS("TripletLoss", LossOp<TripletLossSpec>);
+TF_PAIRWISE_REGISTER_KERNELS("TripletLossGrad", LossGradOp<TripletLossSpec>);
+TF_PAIRWISE_REGISTER_KERNELS("BatchTripletLoss", LossOp<BatchTripletLossSpec>);
+TF_PAIRWISE_REGISTER_KERNELS("BatchTripletLossGrad",
+                             LossGradOp<BatchTripletLossSpec>);
+TF_PAIRWISE_REGISTER_KERNELS("MineTriplets", MineTripletsOp);
 
 }  // namespace
 }  // namespace tf_pairwise

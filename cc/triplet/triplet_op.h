@@ -117,6 +117,8 @@ struct BatchTripletLossSpec
 
 class MineTripletsOp {
  public:
+  static constexpr HostInput kHostInput = BatchTripletLossSpec::kHostInput;
+
   template <typename Attributes>
   Status Read(Attributes* attributes) {
     return ReadProblem<BatchTripletLossSpec>(attributes, &problem_);
