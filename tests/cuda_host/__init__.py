@@ -3,48 +3,57 @@
 `library()` builds it, once for what the sources say, and returns where it is. A process that has
 TF_PAIRWISE_CUDA_DRIVER set to that before its first call of a GPU has a "Fake GPU": `environment()`
 is for a subprocess, `use()` for this one. `Gpu` then puts NumPy arrays there and back.
+
+`use_in_tensorflow()` shows the fake GPU to TensorFlow (fake_device.cc), and `use_in_xla()` to XLA
+(fake_xla.cc); of a process of their own, for what they do cannot be undone.
 """
 
 import ctypes
 import functools
 import hashlib
+import json
 import os
 import pathlib
 import subprocess
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 HERE = pathlib.Path(__file__).resolve().parent
-CC = HERE.parent.parent / "cc"
-FLAGS = ["-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-fvisibility=hidden", f"-I{CC}"]
-
-
-def _sources():
-    return [HERE / "fake_driver.cc", *sorted(CC.glob("*/*_gpu.cu"))]
+TOP = HERE.parent.parent
+CC = TOP / "cc"
+FLAGS = ["-std=c++17", "-O1", "-fPIC", "-fvisibility=hidden", f"-I{CC}"]
+KERNEL_FLAGS = [*FLAGS, "-ffp-contract=off", "-x", "c++"]
 
 
 @functools.cache
 def library():
-    """The path of libfake_cuda.so: TF_PAIRWISE_FAKE_CUDA, or built from this checkout."""
-    made = os.environ.get("TF_PAIRWISE_FAKE_CUDA")
-    if made and pathlib.Path(made).exists():
-        return pathlib.Path(made).resolve()
+    """The path of libfake_cuda.so."""
+    return _library("fake_cuda", [HERE / "fake_driver.cc", *sorted(CC.glob("*/*_gpu.cu"))])
+
+
+def _library(name, sources, flags=KERNEL_FLAGS, links=()):
+    """The library that CMake made beside TF_PAIRWISE_FAKE_CUDA, or one built from this checkout."""
+    beside = os.environ.get("TF_PAIRWISE_FAKE_CUDA")
+    made = pathlib.Path(beside).with_name(f"lib{name}.so") if beside else None
+    if made and made.exists():
+        return made.resolve()
     compiler = os.environ.get("CXX", "c++").split()
-    texts = sorted([*HERE.glob("*.cc"), *HERE.glob("*.h"), *CC.rglob("*.h"), *CC.rglob("*.cu")])
-    digest = hashlib.sha256(" ".join([*compiler, *FLAGS]).encode())
-    for path in texts:
+    digest = hashlib.sha256(" ".join(map(str, [*compiler, *flags, *links])).encode())
+    texts = [*HERE.glob("*.cc"), *HERE.glob("*.h"), *CC.rglob("*.h"), *CC.rglob("*.cu")]
+    for path in sorted(texts):
         digest.update(str(path).encode() + path.read_bytes())
     folder = pathlib.Path(tempfile.gettempdir()) / f"tf_pairwise_fake_cuda.{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    out = folder / f"libfake_cuda.{digest.hexdigest()[:16]}.so"
+    out = folder / f"lib{name}.{digest.hexdigest()[:16]}.so"
     if not out.exists():
-        _build(compiler, out)
+        _build(compiler, sources, flags, links, out)
     return out
 
 
-def _build(compiler, out):
+def _build(compiler, sources, flags, links, out):
     def run(*command):
         done = subprocess.run([*compiler, *command], capture_output=True, text=True, check=False)
         if done.returncode:
@@ -54,14 +63,54 @@ def _build(compiler, out):
 
         def compile_one(source):
             made = pathlib.Path(folder) / f"{source.parent.name}_{source.name}.o"
-            run(*FLAGS, "-x", "c++", "-c", source, "-o", made)
+            run(*flags, "-c", source, "-o", made)
             return made
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            objects = list(pool.map(compile_one, _sources()))
+            objects = list(pool.map(compile_one, sources))
         linked = pathlib.Path(folder) / out.name
-        run("-shared", *objects, "-o", linked)
+        run("-shared", *objects, *links, "-o", linked)
         linked.rename(out)  # at once, whoever else builds it
+
+
+@functools.cache
+def _tensorflow():
+    """What build_backend/find_tensorflow.py says of TensorFlow, which is not imported."""
+    find = [sys.executable, TOP / "build_backend" / "find_tensorflow.py"]
+    said = subprocess.run(find, capture_output=True, text=True, check=True).stdout
+    return json.loads(said)
+
+
+def _stand_in(name, linked):
+    found = _tensorflow()
+    definitions = [f"-D{definition}" for definition in (*found["definitions"], "NDEBUG")]
+    flags = [f"-std=c++{found['cxx_standard']}", *FLAGS[1:], *definitions]
+    links = [found["framework"]] if linked else []
+    flags += ["-isystem", found["include"]]
+    return _library(name, [HERE / f"{name}.cc"], flags, links)
+
+
+def use_in_tensorflow():
+    """Fake GPUs in this process's TensorFlow, before it has looked for devices."""
+    gpu = use()
+    path = _stand_in("fake_device", linked=True)
+    import tensorflow as tf
+
+    tf.load_library(str(path))
+    return gpu
+
+
+def use_in_xla():
+    """XLA's programs for the CPU call the GPU's handlers; before TensorFlow is imported.
+
+    Returns the driver, and the library that counts the handlers' calls.
+    """
+    assert "tensorflow" not in sys.modules
+    gpu = use()
+    xla = ctypes.CDLL(str(_stand_in("fake_xla", linked=False)), ctypes.RTLD_GLOBAL)
+    for name in ("FakeXlaCalls", "FakeXlaScratch"):
+        getattr(xla, name).restype = ctypes.c_int64
+    return gpu, xla
 
 
 def environment(**settings):
