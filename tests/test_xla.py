@@ -228,8 +228,8 @@ def test_a_build_without_xla_says_so(monkeypatch):
     tf.function(tpw.pairwise_distance)(x)
 
 
-def test_a_gpu_in_sight_has_one_error_that_says_what_to_pass(monkeypatch):
-    """Keras turns XLA on where there is a GPU, for which no op has a kernel yet."""
+def test_a_build_without_gpu_kernels_says_so_where_there_is_a_gpu(monkeypatch):
+    """Keras turns XLA on where there is a GPU."""
     devices = tf.config.list_logical_devices
     gpu = tf.config.LogicalDevice("/device:GPU:0", "GPU")
     monkeypatch.setattr(
@@ -241,12 +241,15 @@ def test_a_gpu_in_sight_has_one_error_that_says_what_to_pass(monkeypatch):
         lambda: tpw.batch_triplet_loss(x, labels),
         lambda: tpw.list_ranking_loss(x[None, :, 0], labels[None]),
     ):
+        monkeypatch.setattr(_tensors, "GPU_KERNELS", None)
         with pytest.raises(NotImplementedError, match=r"GPU.*jit_compile=False.*tf.device"):
             tf.function(call, jit_compile=True, autograph=False)()
         with tf.device("CPU"):
             tf.function(call, jit_compile=True, autograph=False)()
         tf.function(call, autograph=False)()
         call()
+        monkeypatch.setattr(_tensors, "GPU_KERNELS", "sm_90")
+        tf.function(call, jit_compile=True, autograph=False)()
 
 
 # ---- what surrounds the call ----

@@ -10,6 +10,7 @@ from tf_pairwise import _arguments, _library
 DTYPES = frozenset((tf.float16, tf.bfloat16, tf.float32, tf.float64))
 
 XLA = _library.build_info()["xla"]
+GPU_KERNELS = _library.build_info()["cuda"]
 
 ops = _library.ops()
 
@@ -44,12 +45,13 @@ def _refuse_xla():
             "have them), or with TF_PAIRWISE_XLA=OFF; use jit_compile=False, or "
             "tf_pairwise.reference"
         )
-    if _compiles_for_gpu():
+    if not GPU_KERNELS and _compiles_for_gpu():
         raise NotImplementedError(
-            "tf_pairwise's TensorFlow ops have no GPU kernels yet, so XLA cannot compile them for "
-            "a GPU: pass jit_compile=False (Keras: model.compile(..., jit_compile=False); its "
-            "default is XLA where there is a GPU) and they run on the CPU; or call the compiled "
-            "function within tf.device('CPU'), or use tf_pairwise.reference"
+            "this build of tf_pairwise has no GPU kernels (TF_PAIRWISE_CUDA=OFF, or no NVRTC at the "
+            "build), so XLA cannot compile its ops for a GPU: pass jit_compile=False (Keras: "
+            "model.compile(..., jit_compile=False); its default is XLA where there is a GPU) and "
+            "they run on the CPU; or call the compiled function within tf.device('CPU'), or use "
+            "tf_pairwise.reference"
         )
 
 
@@ -100,7 +102,7 @@ def positive_offset(value):
 def _offset(name, value, check):
     # tf.is_tensor of what is not one takes as long as an op.
     if value is None or isinstance(value, int) or not tf.is_tensor(value):
-        return constant(check(value), tf.int64)
+        return constant(check(value), tf.int64, on_host=True)
     if not value.dtype.is_integer:
         raise TypeError(f"{name}: got {value.dtype.name}, expected an integer type")
     return tf.cast(value, tf.int64)
@@ -122,15 +124,16 @@ def batch(embeddings, batch_labels, ref_embeddings, ref_labels, offset):
 _constants = {}
 
 
-def constant(value, dtype):
-    """A scalar; in eager mode made once, which is most of the cost of one."""
+def constant(value, dtype, on_host=False):
+    """A scalar where an op wants it; in eager mode made once, which is most of the cost of one."""
     if not tf.executing_eagerly():
         return tf.constant(value, dtype)
-    key = (value, dtype)
+    device = "CPU:0" if on_host else context.context().device_name
+    key = (value, dtype, device)
     if key not in _constants:
         if len(_constants) > 100:
             _constants.clear()
-        with tf.device("CPU:0"):
+        with tf.device(device):
             _constants[key] = tf.constant(value, dtype)
     return _constants[key]
 
