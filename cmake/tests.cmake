@@ -10,6 +10,26 @@ target_compile_options(fake_cuda PRIVATE -Wall -O1 -ffp-contract=off)
 set_source_files_properties(${host_kernels} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
 set_target_properties(fake_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 
+# What shows a GPU to TensorFlow, on that driver, and to XLA, which is loaded
+# before TensorFlow and so not linked with it.
+if(TF_PAIRWISE_TENSORFLOW)
+  add_library(fake_device MODULE tests/cuda_host/fake_device.cc)
+  target_link_libraries(fake_device PRIVATE tensorflow)
+  set(stand_ins fake_device)
+  if(TF_PAIRWISE_WITH_XLA)
+    add_library(fake_xla MODULE tests/cuda_host/fake_xla.cc)
+    target_include_directories(fake_xla SYSTEM PRIVATE ${TENSORFLOW_include})
+    list(APPEND stand_ins fake_xla)
+  endif()
+  foreach(stand_in ${stand_ins})
+    target_compile_definitions(${stand_in} PRIVATE NDEBUG)
+    target_compile_options(${stand_in} PRIVATE -Wall -O1)
+    target_link_libraries(${stand_in} PRIVATE ${CMAKE_DL_LIBS})
+    set_target_properties(${stand_in} PROPERTIES
+      LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR} CXX_STANDARD ${TENSORFLOW_cxx_standard})
+  endforeach()
+endif()
+
 file(GLOB test_sources CONFIGURE_DEPENDS cc/*/*_test.cc)
 find_package(Threads REQUIRED)
 foreach(source ${test_sources})
