@@ -90,10 +90,11 @@ test-cc: $(BUILD)/.wheel
 	@cd $(BUILD)/cmake && $(abspath $(BIN))/ctest --output-on-failure
 
 # On a GPU what `make test` runs on the host, with whatever of PyTorch, CuPy, JAX and Numba is in
-# the environment; under a tool of compute-sanitizer with SANITIZER.
+# the environment, and in TensorFlow if that sees the GPU; under a tool of compute-sanitizer with
+# SANITIZER.
 test-gpu: install
 	@TF_PAIRWISE_TEST_GPU=1 $(if $(SANITIZER),compute-sanitizer --tool $(SANITIZER) --error-exitcode 1) \
-	  $(BIN)/python -m pytest -q tests/test_gpu.py $(GPU_FLAGS)
+	  $(BIN)/python -m pytest -q tests/test_gpu.py tests/gpu_ops.py $(GPU_FLAGS)
 
 # Random calls against the reference, for MINUTES from SEED on.
 MINUTES ?= 1

@@ -1,4 +1,4 @@
-"""Global-batch losses under MirroredStrategy, on logical CPU devices.
+"""Global-batch losses under MirroredStrategy, on logical CPU devices, or on GPUs with DEVICES=GPU.
 
 Those have to be there before TensorFlow starts, and a process cannot have two strategies on some
 of the same devices (their collectives have the same keys), so test_distribute.py runs this file
@@ -20,11 +20,12 @@ from checks import assert_close, to_float64
 import tf_pairwise as tpw
 
 REPLICAS = int(os.environ.get("REPLICAS", 2))
+DEVICES = os.environ.get("DEVICES", "CPU")
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * REPLICAS,
 )
-STRATEGY = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(REPLICAS)])
+STRATEGY = tf.distribute.MirroredStrategy([f"{DEVICES}:{i}" for i in range(REPLICAS)])
 
 # Local batch sizes: equal, unequal, empty.
 SIZES = {2: ((12, 12), (9, 15), (0, 13)), 3: ((8, 8, 8), (8, 0, 13), (0, 0, 11))}[REPLICAS]

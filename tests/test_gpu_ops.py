@@ -1,6 +1,5 @@
 """gpu_ops.py on the fake GPU, in processes that TensorFlow or XLA see it in."""
 
-import os
 import pathlib
 import subprocess
 import sys

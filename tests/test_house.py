@@ -44,7 +44,7 @@ def test_sources_are_there():
 
 
 # The headers through which all of TensorFlow and XLA comes.
-TENSORFLOW_RIM = ("tensorflow.h", "loss_shape.h", "xla.h")
+TENSORFLOW_RIM = ("tensorflow.h", "loss_shape.h", "op_kernel.h", "xla.h")
 
 
 def is_registration(path):

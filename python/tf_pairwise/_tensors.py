@@ -47,8 +47,8 @@ def _refuse_xla():
         )
     if not GPU_KERNELS and _compiles_for_gpu():
         raise NotImplementedError(
-            "this build of tf_pairwise has no GPU kernels (TF_PAIRWISE_CUDA=OFF, or no NVRTC at the "
-            "build), so XLA cannot compile its ops for a GPU: pass jit_compile=False (Keras: "
+            "this build of tf_pairwise has no GPU kernels (TF_PAIRWISE_CUDA=OFF, or no NVRTC at "
+            "build time), so XLA cannot compile its ops for a GPU: pass jit_compile=False (Keras: "
             "model.compile(..., jit_compile=False); its default is XLA where there is a GPU) and "
             "they run on the CPU; or call the compiled function within tf.device('CPU'), or use "
             "tf_pairwise.reference"
