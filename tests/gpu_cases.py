@@ -137,8 +137,23 @@ def _distance():
         yield Case(f"pairwise_distance batch {metric}", "pairwise_distance", arguments)
     far = inputs.points(40, 8, offset=1e4)
     yield Case("pairwise_distance far away", "pairwise_distance", dict(x=far, y=far + 1), 1e-4)
+    yield from _close_pairs()
     upstream = np.ones(6, np.float32)
     yield from _pairs_and_triplets("paired_distance_gradient", ("x", "y"), upstream=upstream)
+
+
+def _close_pairs():
+    """Some pairs nearly the same, in one of several tiles: the first, another, the last."""
+    for first in (0, 290, 560):
+        x, y = inputs.points(30, 8), inputs.points(590, 8, seed=1)
+        y[first : first + 30] = x + np.float32(1e-3) * y[:30]
+        for names in ("xy", "yx"):
+            points = dict(zip(names, (x, y), strict=True))
+            shape = len(points["x"]), len(points["y"])
+            upstream = np.cos(np.arange(np.prod(shape), dtype=np.float32)).reshape(shape)
+            arguments = dict(points, upstream=upstream)
+            name = f"pairwise_distance_gradient close {names} {first}"
+            yield Case(name, "pairwise_distance_gradient", arguments)
 
 
 def _pairs_and_triplets(function, names, what="", **options):

@@ -121,17 +121,27 @@ TF_PAIRWISE_FORMULA double FlipSign(double x, double by) {
 TF_PAIRWISE_FORMULA double Exp2(double x) { return TF_PAIRWISE_MATH_(exp2)(x); }
 TF_PAIRWISE_FORMULA double Log2(double x) { return TF_PAIRWISE_MATH_(log2)(x); }
 
+// On a GPU one instruction, whatever a and b are: 2 b would be made b + b.
+#if defined(__CUDACC__)
+TF_PAIRWISE_FORMULA float MulAdd(float a, float b, float c) {
+  return fmaf(a, b, c);
+}
+TF_PAIRWISE_FORMULA double MulAdd(double a, double b, double c) {
+  return fma(a, b, c);
+}
+#else
 TF_PAIRWISE_FORMULA float MulAdd(float a, float b, float c) {
   return a * b + c;
 }
 TF_PAIRWISE_FORMULA double MulAdd(double a, double b, double c) {
   return a * b + c;
 }
+#endif
 TF_PAIRWISE_FORMULA float NegMulAdd(float a, float b, float c) {
-  return c - a * b;
+  return MulAdd(-a, b, c);
 }
 TF_PAIRWISE_FORMULA double NegMulAdd(double a, double b, double c) {
-  return c - a * b;
+  return MulAdd(-a, b, c);
 }
 
 TF_PAIRWISE_FORMULAS_END

@@ -53,6 +53,7 @@ struct DistancesKernel {
   static constexpr int kPacks = Shape::kDepth / Pack<T>::kSize;
   static constexpr int kLine = kPacks + 1;
   static constexpr int kWords = kTile / 32;
+  static constexpr int kSuspectWords = (kSide * kSide + 31) / 32;  // a thread's
   static constexpr int kDepthBlock = 128;
 
   using Arguments = DistancesArguments<T>;
@@ -77,8 +78,11 @@ struct DistancesKernel {
   static TF_PAIRWISE_DEVICE void Copy(int thread, const T* rows, int64_t row,
                                       int64_t stride, int64_t k,
                                       Pack<T>* lines) {
-    TF_PAIRWISE_UNROLL for (int q = thread; q < kTile * kPacks; q += kThreads) {
-      const int r = q / kPacks, p = q % kPacks;
+    // The number of turns is a constant, without which the loop is not
+    // unrolled.
+    TF_PAIRWISE_UNROLL for (int turn = 0; turn < kTile * kPacks / kThreads;
+                            ++turn) {
+      const int q = thread + turn * kThreads, r = q / kPacks, p = q % kPacks;
       CopyAsync(
           lines + r * kLine + p,
           reinterpret_cast<const Pack<T>*>(rows + (row + r) * stride + k) + p);
@@ -192,36 +196,63 @@ struct DistancesKernel {
     }
   }
 
+  static TF_PAIRWISE_DEVICE int UpToTile(int64_t count) {
+    return static_cast<int>(count < kTile ? count : kTile);
+  }
+
+  // A thread's suspects, where all threads see them; whether there are any.
+  static TF_PAIRWISE_DEVICE bool Mark(int thread,
+                                      const unsigned (&suspects)[kSuspectWords],
+                                      Shared& s) {
+    bool any = false;
+    TF_PAIRWISE_UNROLL for (int w = 0; w < kSuspectWords; ++w) {
+      for (unsigned left = suspects[w]; left != 0; left &= left - 1) {
+        const int pair = w * 32 + LowestBit(left);
+        const int line = RowOf(thread, pair / kSide);
+        const int at = ColumnOf(thread, pair % kSide);
+        AtomicOr(&s.suspects[line * kWords + at / 32], 1u << at % 32);
+        any = true;
+      }
+    }
+    return any;
+  }
+
   template <class B>
   static TF_PAIRWISE_DEVICE void Finish(B& block, const Arguments& a,
                                         int64_t row, int64_t column) {
     const bool any = block.Any([&](int thread, Shared& s, ThreadRegisters& r) {
       CopyWait<0>();
       if constexpr (kDeep) Join(r);
-      bool suspicious = false;
+      // All before the first value is written: a compiler has to take what is
+      // read after it for what was written.
+      T x_term[kSide], y_term[kSide];
+      TF_PAIRWISE_UNROLL for (int i = 0; i < kSide; ++i) {
+        x_term[i] = a.x_term[row + RowOf(thread, i)];
+        y_term[i] = a.y_term[column + ColumnOf(thread, i)];
+      }
+      const int lines = UpToTile(a.value_rows + a.first - row);
+      const int columns = UpToTile(a.value_columns - column);
+      T* const values = a.values + (row - a.first) * a.values_stride + column;
+      unsigned suspects[kSuspectWords] = {};
       TF_PAIRWISE_UNROLL for (int i = 0; i < kSide; ++i) {
         const int line = RowOf(thread, i);
-        const T x_term = a.x_term[row + line];
-        T* const values = a.values + (row + line - a.first) * a.values_stride;
         TF_PAIRWISE_UNROLL for (int j = 0; j < kSide; ++j) {
-          const int at = ColumnOf(thread, j);
-          const T terms = x_term + a.y_term[column + at];
+          const int at = ColumnOf(thread, j), pair = i * kSide + j;
+          const T terms = x_term[i] + y_term[j];
           T sum = r.sum[i][j];
           if constexpr (kDeep) sum = r.whole[i][j];
           const T raw = M::Raw(sum, terms);
-          if (row + line - a.first < a.value_rows &&
-              column + at < a.value_columns) {
-            values[column + at] = M::Distance(raw);
+          if (line < lines && at < columns) {
+            values[line * a.values_stride + at] = M::Distance(raw);
           }
           if constexpr (M::kCancels) {
-            if (raw >= MulAdd(ClosenessPart<T>(), terms, LeastRaw<T>()))
-              continue;
-            suspicious = true;
-            AtomicOr(&s.suspects[line * kWords + at / 32], 1u << at % 32);
+            if (!(raw >= MulAdd(ClosenessPart<T>(), terms, LeastRaw<T>()))) {
+              suspects[pair / 32] |= 1u << pair % 32;
+            }
           }
         }
       }
-      return suspicious;
+      return M::kCancels && Mark(thread, suspects, s);
     });
     if constexpr (M::kCancels) {
       if (any) {

@@ -54,6 +54,8 @@ struct AccumulateKernel {
   // A thread's packs of a chunk, of weights and of coordinates.
   static constexpr int kPacks = kTile * kDepth / kPack / kThreads;
   static constexpr int kLinePacks = kTile / kPack;
+  // A thread's sums of weights, one for each own point that it sees in a pack.
+  static constexpr int kParts = kTransposed ? kPack : 1;
   // Terms of a factor that are summed in T.
   static constexpr int kFactorChunks = 16;
 
@@ -61,46 +63,46 @@ struct AccumulateKernel {
   struct Shared {
     Pack<T> weights[2][kDepth * kLinePacks];
     Pack<T> others[2][kDepth * kLinePacks];
-    double factor[kThreads * (kTransposed ? kPack : 1)];
+    double factor[kThreads * kParts];  // a thread's own, by kParts
   };
   struct ThreadRegisters {
     T sum[kSide][kSide];
     T own[kCoordinates ? kSide : 1][kSide];
     Pack<T> weights[kPacks], others[kPacks];
-    T part[kTransposed ? kPack : 1];
-    double factor[kTransposed ? kPack : 1];
+    const T *weight, *other;  // of the next chunk
+    bool any_near;            // in the tile that the chunk is of
+    T part[kParts];
   };
   using WarpRegisters = NoRegisters;
 
-  // A thread's own points and coordinates of the tile.
+  // A thread's own points and coordinates of the tile come in packs: its first
+  // one, and every 4th and 8th from there on.
+  static TF_PAIRWISE_DEVICE int OwnPack(int thread) {
+    return thread / kWarp / 2 * (kTile / 4 / kPack) + thread % kWarp / 8;
+  }
+  static TF_PAIRWISE_DEVICE int CoordinatePack(int thread) {
+    return thread / kWarp % 2 * (kTile / 2 / kPack) + thread % 8;
+  }
   static TF_PAIRWISE_DEVICE int OwnOf(int thread, int i) {
-    return thread / kWarp / 2 * (kTile / 4) + i / kPack * (4 * kPack) +
-           thread % kWarp / 8 * kPack + i % kPack;
+    return (OwnPack(thread) + i / kPack * 4) * kPack + i % kPack;
   }
   static TF_PAIRWISE_DEVICE int CoordinateOf(int thread, int j) {
-    return thread / kWarp % 2 * (kTile / 2) + j / kPack * (8 * kPack) +
-           thread % 8 * kPack + j % kPack;
+    return (CoordinatePack(thread) + j / kPack * 8) * kPack + j % kPack;
   }
 
-  // The weights at a row and a pack of columns of the strip: 0 outside of it
-  // and for close pairs.
-  static TF_PAIRWISE_DEVICE Pack<T> WeightsAt(const StripWeights<T>& w,
-                                              int64_t row, int64_t column,
-                                              bool any_near) {
-    Pack<T> pack;
-    if (row >= w.rows || column >= w.columns) {
-      TF_PAIRWISE_UNROLL for (int e = 0; e < kPack; ++e) pack.v[e] = 0;
-      return pack;
-    }
-    pack =
-        *reinterpret_cast<const Pack<T>*>(w.values + row * w.stride + column);
-    const uint32_t near =
-        any_near ? w.near[row * w.near_stride + column / 32] >> (column % 32)
-                 : 0;
-    TF_PAIRWISE_UNROLL for (int e = 0; e < kPack; ++e) {
-      if (column + e >= w.columns || (near >> e & 1) != 0) pack.v[e] = 0;
-    }
-    return pack;
+  // Where the packs of weights that a thread loads lie in a chunk, of own
+  // points and others or, kTransposed, of others and own points.
+  static TF_PAIRWISE_DEVICE int RowOf(int thread, int q) {
+    return kTransposed ? thread / kLinePacks + q * (kThreads / kLinePacks)
+                       : thread % kTile;
+  }
+  static TF_PAIRWISE_DEVICE int ColumnOf(int thread, int q) {
+    return kPack * (kTransposed ? thread % kLinePacks
+                                : thread / kTile + q * (kThreads / kTile));
+  }
+
+  static TF_PAIRWISE_DEVICE int UpToTile(int64_t count) {
+    return static_cast<int>(count < kTile ? count : kTile);
   }
 
   static TF_PAIRWISE_DEVICE bool AnyNear(const StripWeights<T>& w, int64_t row,
@@ -110,29 +112,65 @@ struct AccumulateKernel {
                0;
   }
 
-  // A chunk's others from `first` on, into registers.
+  // Sets those elements of a pack to 0 that are no pair, or a close one.
+  static TF_PAIRWISE_DEVICE void LeaveOut(unsigned which, Pack<T>& pack) {
+    TF_PAIRWISE_UNROLL for (int e = 0; e < kPack; ++e) {
+      if ((which >> e & 1) != 0) pack.v[e] = 0;
+    }
+  }
+
+  // The others from `first` on, into registers, and on to the next chunk. What
+  // is the same for all threads is counted from the strip's first pair, the
+  // rest in 32 bits from the chunk's.
   static TF_PAIRWISE_DEVICE void LoadChunk(const Arguments& a, int thread,
                                            int64_t own, int64_t coordinate,
                                            int64_t first, ThreadRegisters& r) {
-    const bool any_near = kTransposed ? AnyNear(a.weights, first, own)
-                                      : AnyNear(a.weights, own, first);
+    const StripWeights<T>& w = a.weights;
+    const int64_t row = kTransposed ? first : own;
+    const int64_t column = kTransposed ? own : first;
+    const int rows = UpToTile(w.rows - row);
+    const int columns = UpToTile(w.columns - column);
+    if (first % kTile == 0) r.any_near = AnyNear(w, row, column);
+    const bool coordinates =
+        thread % kLinePacks * kPack < UpToTile(a.row_stride - coordinate);
     TF_PAIRWISE_UNROLL for (int q = 0; q < kPacks; ++q) {
-      const int at = thread + q * kThreads;
-      r.weights[q] = kTransposed
-                         ? WeightsAt(a.weights, first + at / kLinePacks,
-                                     own + at % kLinePacks * kPack, any_near)
-                         : WeightsAt(a.weights, own + at % kTile,
-                                     first + at / kTile * kPack, any_near);
-      const int64_t k = coordinate + at % kLinePacks * kPack;
-      if (k < a.row_stride) {
-        r.others[q] = *reinterpret_cast<const Pack<T>*>(
-            a.other_rows + (first + at / kLinePacks) * a.row_stride + k);
-      } else {
-        TF_PAIRWISE_UNROLL for (int e = 0; e < kPack; ++e) {
-          r.others[q].v[e] = 0;
+      const int i = RowOf(thread, q), j = ColumnOf(thread, q);
+      r.weights[q] = {};
+      if (i < rows && j < columns) {
+        r.weights[q] = *reinterpret_cast<const Pack<T>*>(
+            r.weight + (kTransposed ? q * (kThreads / kLinePacks) * w.stride
+                                    : q * (kThreads / kTile) * kPack));
+        if (j + kPack > columns) LeaveOut(~0u << (columns - j), r.weights[q]);
+        if (r.any_near) {
+          LeaveOut(w.near[(row + i) * w.near_stride + (column + j) / 32] >>
+                       (column + j) % 32,
+                   r.weights[q]);
         }
       }
+      if (coordinates) {
+        r.others[q] = *reinterpret_cast<const Pack<T>*>(
+            r.other + q * (kThreads / kLinePacks) * a.row_stride);
+      }
     }
+    r.weight += kTransposed ? kDepth * w.stride : kDepth;
+    r.other += kDepth * a.row_stride;
+  }
+
+  // The first chunk begins with the others from `first` on.
+  static TF_PAIRWISE_DEVICE void StartChunks(const Arguments& a, int thread,
+                                             int64_t own, int64_t coordinate,
+                                             int64_t first,
+                                             ThreadRegisters& r) {
+    const int64_t row = kTransposed ? first : own;
+    const int64_t column = kTransposed ? own : first;
+    r.weight = a.weights.values + (row + RowOf(thread, 0)) * a.weights.stride +
+               column + ColumnOf(thread, 0);
+    r.other = a.other_rows + (first + thread / kLinePacks) * a.row_stride +
+              coordinate + thread % kLinePacks * kPack;
+    // Coordinates that are none stay 0.
+    TF_PAIRWISE_UNROLL for (int q = 0; q < kPacks; ++q) r.others[q] = {};
+    r.any_near = AnyNear(a.weights, row, column);
+    LoadChunk(a, thread, own, coordinate, first, r);
   }
 
   // What is in registers, into shared memory; whether there is any weight.
@@ -160,12 +198,13 @@ struct AccumulateKernel {
   static TF_PAIRWISE_DEVICE void Multiply(int thread, const Pack<T>* weights,
                                           const Pack<T>* others,
                                           ThreadRegisters& r) {
-    TF_PAIRWISE_LOOP for (int line = 0; line < kDepth; ++line) {
+    weights += OwnPack(thread);
+    others += CoordinatePack(thread);
+    TF_PAIRWISE_UNROLL_BY(2) for (int line = 0; line < kDepth; ++line) {
       Pack<T> a[kSide / kPack], b[kSide / kPack];
       TF_PAIRWISE_UNROLL for (int p = 0; p < kSide / kPack; ++p) {
-        a[p] = weights[line * kLinePacks + OwnOf(thread, p * kPack) / kPack];
-        b[p] =
-            others[line * kLinePacks + CoordinateOf(thread, p * kPack) / kPack];
+        a[p] = weights[line * kLinePacks + p * 4];
+        b[p] = others[line * kLinePacks + p * 8];
       }
       TF_PAIRWISE_UNROLL for (int i = 0; i < kSide; ++i) {
         TF_PAIRWISE_UNROLL for (int j = 0; j < kSide; ++j) {
@@ -181,9 +220,10 @@ struct AccumulateKernel {
     }
   }
 
-  static TF_PAIRWISE_DEVICE void FlushFactor(ThreadRegisters& r) {
-    TF_PAIRWISE_UNROLL for (int e = 0; e < (kTransposed ? kPack : 1); ++e) {
-      r.factor[e] += static_cast<double>(r.part[e]);
+  static TF_PAIRWISE_DEVICE void FlushFactor(int thread, Shared& s,
+                                             ThreadRegisters& r) {
+    TF_PAIRWISE_UNROLL for (int e = 0; e < kParts; ++e) {
+      s.factor[thread * kParts + e] += static_cast<double>(r.part[e]);
       r.part[e] = 0;
     }
   }
@@ -196,7 +236,7 @@ struct AccumulateKernel {
     const int64_t begin = block.z() * a.split_length;
     const int64_t end =
         begin + a.split_length < others ? begin + a.split_length : others;
-    block.Start([&](int thread, Shared&, ThreadRegisters& r) {
+    block.Start([&](int thread, Shared& s, ThreadRegisters& r) {
       TF_PAIRWISE_UNROLL for (int i = 0; i < kSide; ++i) {
         TF_PAIRWISE_UNROLL for (int j = 0; j < kSide; ++j) {
           r.sum[i][j] = 0;
@@ -209,26 +249,29 @@ struct AccumulateKernel {
           }
         }
       }
-      TF_PAIRWISE_UNROLL for (int e = 0; e < (kTransposed ? kPack : 1); ++e) {
+      TF_PAIRWISE_UNROLL for (int e = 0; e < kParts; ++e) {
         r.part[e] = 0;
-        r.factor[e] = 0;
+        s.factor[thread * kParts + e] = 0;
       }
-      LoadChunk(a, thread, own, coordinate, begin, r);
+      StartChunks(a, thread, own, coordinate, begin, r);
     });
-    for (int64_t first = begin; first < end; first += kDepth) {
-      const int chunk = static_cast<int>((first - begin) / kDepth);
+    const int chunks = static_cast<int>((end - begin + kDepth - 1) / kDepth);
+    for (int chunk = 0; chunk < chunks; ++chunk) {
       const bool any =
           block.Any([&](int thread, Shared& s, ThreadRegisters& r) {
             return StoreChunk(thread, chunk % 2, s, r);
           });
       block.Start([&](int thread, Shared& s, ThreadRegisters& r) {
-        if (first + kDepth < end) {
-          LoadChunk(a, thread, own, coordinate, first + kDepth, r);
+        if (chunk + 1 < chunks) {
+          LoadChunk(a, thread, own, coordinate,
+                    begin + int64_t{chunk + 1} * kDepth, r);
         }
         if (any) {
           Multiply(thread, s.weights[chunk % 2], s.others[chunk % 2], r);
         }
-        if (chunk % kFactorChunks == kFactorChunks - 1) FlushFactor(r);
+        if (chunk % kFactorChunks == kFactorChunks - 1) {
+          FlushFactor(thread, s, r);
+        }
       });
     }
     StoreSums(block, a, own, coordinate);
@@ -270,17 +313,12 @@ struct AccumulateKernel {
                                              int64_t own) {
     const int64_t owns = block.grid_x() * kTile;
     block.Each([&](int thread, Shared& s, ThreadRegisters& r) {
-      FlushFactor(r);
-      TF_PAIRWISE_UNROLL for (int e = 0; e < (kTransposed ? kPack : 1); ++e) {
-        const int at = kTransposed ? thread * kPack + e : thread;
-        s.factor[at] = r.factor[e];
-      }
+      FlushFactor(thread, s, r);
     });
     block.Each([&](int thread, Shared& s, ThreadRegisters&) {
       if (thread >= kTile) return;
-      constexpr int kParts = kThreads * (kTransposed ? kPack : 1) / kTile;
       double sum = 0;
-      for (int part = 0; part < kParts; ++part) {
+      for (int part = 0; part < kThreads * kParts / kTile; ++part) {
         sum += s.factor[part * kTile + thread];
       }
       if (a.partials == nullptr) {
