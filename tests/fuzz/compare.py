@@ -37,8 +37,11 @@ def leave_aside(case, answer):
     reach = answer.reach * answer.reach if _squares(case) else answer.reach
     most = oracle.largest(oracle.computed_in(case.dtype))
     small = case.words.get("data") in ("tiny", "denormal", "huge")
-    if small and case.arguments.get("loss") == "mse" and "nonzero" in case.arguments["reduction"]:
+    counts = case.arguments.get("reduction") in ("mean_nonzero", "balanced_mean")
+    if small and counts and _squares(case):
         return "whether squares below the range of the type, or their roots beside 1, are counted"
+    if small and case.arguments.get("loss") == "mse" and not answer.reach > 1:
+        return "scores that vanish beside the relevances that they are subtracted from"
     if case.second and case.words["d"] == 1 and case.arguments["metric"] in ("euclidean", "cosine"):
         return "a second derivative that is 0, but for rounding"
     if _is_softmax(case) and answer.reach > 1e28:
