@@ -1,0 +1,95 @@
+"""What the loops of a GPU's kernels are made of, read off their machine code: no GPU is needed.
+
+    pip install nvidia-cuda-nvdisasm
+    python benchmarks/gpu_loops.py build/gpu/device/*.sm_90.cubin
+    python benchmarks/gpu_loops.py build/gpu/device/tile_*.sm_90.cubin --kernels 'distances_.*_f32'
+
+A line for each kernel and, below it, for each of its loops that multiplies, the inner ones first:
+instructions of one turn, how many of them are multiply-adds of floats or doubles, what reads and
+writes shared memory, memory, and the stack (spills), and barriers. A loop counts what is in the
+loops within it once. An SM issues one instruction of a warp a cycle to each of its four parts, so
+that the share of multiply-adds bounds that of the peak; it says nothing of waiting.
+"""
+
+import argparse
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+
+KINDS = {
+    "multiply-adds": r"FFMA|DFMA|HMMA|DMMA",
+    "shared": r"LDS|STS|ATOMS",
+    "global": r"LDG|STG|LDGSTS|ATOMG|RED",
+    "stack": r"LDL|STL",
+    "barriers": r"BAR",
+}
+LABEL = re.compile(r"^\s*(\.L_x_\d+):")
+INSTRUCTION = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?(\w+)\S*\s*(.*?);")
+BRANCH = re.compile(r"`\((\.L_x_\d+)\)")
+
+
+def nvdisasm():
+    found = shutil.which("nvdisasm")
+    for folder in () if found else sys.path:
+        found = next(map(str, pathlib.Path(folder or ".").glob("nvidia/cu*/bin/nvdisasm")), found)
+    if not found:
+        raise SystemExit("no nvdisasm: pip install nvidia-cuda-nvdisasm")
+    return found
+
+
+def kernels(cubin):
+    """(name, [operation], [(first, last) of a loop]) of each kernel."""
+    if not hasattr(kernels, "tool"):
+        kernels.tool = nvdisasm()
+    said = subprocess.run(
+        [kernels.tool, "-c", str(cubin)], capture_output=True, text=True, check=True
+    )
+    for part in re.split(r"^\.text\.", said.stdout, flags=re.M)[1:]:
+        name, body = part.split(":", 1)
+        operations, labels, loops = [], {}, []
+        for line in body.splitlines():
+            if label := LABEL.match(line):
+                labels[label[1]] = len(operations)
+            elif instruction := INSTRUCTION.search(line):
+                target = BRANCH.search(instruction[2]) if instruction[1] == "BRA" else None
+                if target and target[1] in labels and labels[target[1]] < len(operations):
+                    loops.append((labels[target[1]], len(operations)))
+                operations.append(instruction[1])
+        yield name, operations, loops
+
+
+def mix(operations):
+    """How many there are of each kind."""
+    kinds = Counter()
+    for operation in operations:
+        kinds.update(kind for kind, names in KINDS.items() if re.fullmatch(names, operation))
+    return kinds
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("cubins", nargs="+", type=pathlib.Path)
+    parser.add_argument("--kernels", default=".*", help="those whose names match this")
+    parser.add_argument("--least", type=int, default=8, help="multiply-adds of a loop")
+    arguments = parser.parse_args()
+    print(f"{'kernel, loop':44}{'instructions':>13}" + "".join(f"{kind:>15}" for kind in KINDS))
+    for cubin in arguments.cubins:
+        for name, operations, loops in kernels(cubin):
+            if not re.fullmatch(arguments.kernels, name):
+                continue
+            rows = [(name, operations)]
+            for first, last in sorted(loops, key=lambda loop: loop[1] - loop[0]):
+                of = operations[first : last + 1]
+                # A jump back from far behind is a cold path's return.
+                if mix(of)["multiply-adds"] >= arguments.least and last - first < 4000:
+                    rows.append((f"  {first}-{last}", of))
+            for title, of in rows:
+                counts = mix(of)
+                print(f"{title:44}{len(of):13}" + "".join(f"{counts[kind]:15}" for kind in KINDS))
+
+
+if __name__ == "__main__":
+    main()
