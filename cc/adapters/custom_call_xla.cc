@@ -23,6 +23,8 @@ namespace {
 
 using tensorflow::PartialTensorShape;
 
+constexpr int64_t kMostElements = int64_t{1} << 48;
+
 // `text` as MLIR reads a string.
 std::string Quoted(const std::string& text) {
   std::string quoted = "\"";
@@ -166,6 +168,12 @@ class CustomCallOp : public tensorflow::XlaOpKernel {
       outputs->emplace_back();
       TF_PAIRWISE_TF_RETURN_IF_ERROR(
           TensorShape::BuildTensorShape(shape.sizes, &outputs->back()));
+      // XLA multiplies sizes in bytes unchecked.
+      if (outputs->back().num_elements() > kMostElements) {
+        return absl::ResourceExhaustedError(
+            registration_->op_def.output_arg(i).name() + " of " + def().op() +
+            ": no memory for shape " + shape.ToString());
+      }
     }
     return absl::OkStatus();
   }

@@ -1,14 +1,15 @@
 #ifndef TF_PAIRWISE_ADAPTERS_NUMPY_H_
 #define TF_PAIRWISE_ADAPTERS_NUMPY_H_
 
+#include <cxxabi.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <exception>
 #include <memory>
 #include <new>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -173,6 +174,42 @@ inline void CheckCount(const std::vector<NumpyArgument>& arguments,
 
 // ---- a call ----
 
+// Python's lock, which a call gives up while its kernels run. Where Python is
+// ending, to ask for it ends the thread by unwinding its stack, and that must
+// not pass through what throws nothing: such a thread waits for the end here,
+// as Python's own do from 3.14 on.
+class LockGivenUp {
+ public:
+  LockGivenUp() = default;
+  LockGivenUp(const LockGivenUp&) = delete;
+  LockGivenUp& operator=(const LockGivenUp&) = delete;
+  ~LockGivenUp() { TakeBack(); }
+
+  void GiveUp() {
+    if (state_ == nullptr) state_ = PyEval_SaveThread();
+  }
+  bool given_up() const { return state_ != nullptr; }
+  void TakeBack() {
+    if (state_ == nullptr) return;
+    PyThreadState* const state = state_;
+    state_ = nullptr;
+    TakeLock([state] { PyEval_RestoreThread(state); });
+  }
+
+  // Runs what asks for the lock.
+  template <typename Ask>
+  static void TakeLock(const Ask& ask) {
+    try {
+      ask();
+    } catch (const abi::__forced_unwind&) {
+      for (;;) pause();
+    }
+  }
+
+ private:
+  PyThreadState* state_ = nullptr;
+};
+
 // What adapters/call.h asks for, of arrays of NumPy; all but what is of the
 // gradient ops of losses, which Python does not call. The caller has Python's
 // lock, and gets it back; while kernels run, others have it.
@@ -204,15 +241,18 @@ class NumpyCall {
   // A kernel that counts before it writes asks for its output itself, without
   // Python's lock, and no exception may pass through it.
   Status Output(int output, const Shape& shape, void** data) {
-    const py::gil_scoped_acquire acquire;
+    const bool given_up = released_.given_up();
+    released_.TakeBack();
+    Status status;
     try {
       py::array array(Storage(elements_[output], dtype_), shape.sizes);
       *data = array.mutable_data();
       outputs_[output] = std::move(array);
     } catch (const std::exception& error) {
-      return Error(Status::kResourceExhausted, "%s", error.what());
+      status = Error(Status::kResourceExhausted, "%s", error.what());
     }
-    return Ok();
+    if (given_up) released_.GiveUp();
+    return status;
   }
 
   // Memory whose pages are not touched before the kernel does.
@@ -227,12 +267,12 @@ class NumpyCall {
   // Who asks for it is about to run a kernel: Python's lock is free from here
   // on.
   const ParallelFor& launcher() {
-    if (!released_.has_value()) released_.emplace();
+    released_.GiveUp();
     return parallel_;
   }
 
   py::tuple TakeOutputs() {
-    released_.reset();
+    released_.TakeBack();
     py::tuple outputs(outputs_.size());
     for (size_t i = 0; i < outputs_.size(); ++i) {
       outputs[i] = std::move(outputs_[i]);
@@ -249,7 +289,7 @@ class NumpyCall {
   ParallelFor parallel_;
   std::vector<std::unique_ptr<char[]>> scratch_;
   // The last, so that the arrays are let go of under Python's lock.
-  std::optional<py::gil_scoped_release> released_;
+  LockGivenUp released_;
 };
 
 class GpuCall;  // adapters/numpy_gpu.h

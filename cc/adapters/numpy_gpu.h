@@ -44,8 +44,10 @@ inline std::shared_ptr<void> Keep(const py::object& object) {
   return std::shared_ptr<void>(py::object(object).release().ptr(),
                                [](void* object) {
                                  if (!Py_IsInitialized()) return;
-                                 const py::gil_scoped_acquire acquire;
-                                 Py_DECREF(static_cast<PyObject*>(object));
+                                 LockGivenUp::TakeLock([object] {
+                                   const py::gil_scoped_acquire acquire;
+                                   Py_DECREF(static_cast<PyObject*>(object));
+                                 });
                                });
 }
 
@@ -103,12 +105,12 @@ class GpuCall {
 
   // As NumpyCall's: Python's lock is free from here on.
   const Stream& launcher() {
-    if (!released_.has_value()) released_.emplace();
+    released_.GiveUp();
     return stream_;
   }
 
   py::tuple TakeOutputs() {
-    released_.reset();
+    released_.TakeBack();
     py::tuple outputs(outputs_.size());
     for (size_t i = 0; i < outputs_.size(); ++i) {
       outputs[i] = py::cast(std::move(outputs_[i]));
@@ -182,7 +184,7 @@ class GpuCall {
   std::vector<std::optional<GpuArray>> outputs_;
   std::vector<std::shared_ptr<void>> scratch_;
   // The last, so that the arrays are let go of under Python's lock.
-  std::optional<py::gil_scoped_release> released_;
+  LockGivenUp released_;
 };
 
 inline py::tuple RunOnGpu(const NumpyOp& op, const py::dict& dictionary,
@@ -224,13 +226,12 @@ inline GpuArray FromDLPack(const py::object& capsule) {
 
 // After all that is on the stream.
 inline void WaitFor(const GpuArray& array, uintptr_t stream) {
-  const py::gil_scoped_release release;
   const GpuScope scope(array.data);
-  Status status = scope.status();
-  if (status.ok()) {
-    status = WaitForStream(StreamOf(stream));
-  }
-  const py::gil_scoped_acquire acquire;
+  Raise(scope.status());
+  LockGivenUp lock;
+  lock.GiveUp();
+  const Status status = WaitForStream(StreamOf(stream));
+  lock.TakeBack();
   Raise(status);
 }
 
@@ -243,11 +244,10 @@ inline py::array CopiedToHost(const GpuArray& array, uintptr_t stream) {
   Raise(scope.status());
   void* const to = copy.mutable_data();
   const int64_t bytes = copy.nbytes();
-  Status status;
-  {
-    const py::gil_scoped_release release;
-    status = CopyToHost(StreamOf(stream), to, array.data, bytes);
-  }
+  LockGivenUp lock;
+  lock.GiveUp();
+  const Status status = CopyToHost(StreamOf(stream), to, array.data, bytes);
+  lock.TakeBack();
   Raise(status);
   return copy;
 }

@@ -15,6 +15,11 @@ namespace tf_pairwise {
 
 constexpr int64_t kUnknownSize = -1;
 
+// An array without elements takes no memory, whatever its other sizes are: they
+// are together at most this, so that they overflow nowhere and no loop over
+// rows of nothing takes minutes.
+constexpr int64_t kMostOfNothing = int64_t{1} << 24;
+
 struct Shape {
   bool known_rank = true;
   std::vector<int64_t> sizes;  // kUnknownSize where not known yet
@@ -23,6 +28,19 @@ struct Shape {
     int64_t product = 1;
     for (const int64_t size : sizes) product *= size;
     return product;
+  }
+
+  // Whether it is of no elements, and yet of more than kMostOfNothing.
+  bool IsTooMuchOfNothing() const {
+    bool empty = false, much = false;
+    int64_t product = 1;
+    for (const int64_t size : sizes) {
+      empty = empty || size == 0;
+      if (size <= 0) continue;
+      much = much || size > kMostOfNothing / product;
+      product = much ? 1 : product * size;
+    }
+    return empty && much;
   }
 
   std::string ToString() const {
@@ -52,6 +70,7 @@ class ShapeMatcher {
   Status operator()(const char* argument, const Shape& shape,
                     const char* pattern) {
     if (!shape.known_rank) return Ok();
+    TF_PAIRWISE_RETURN_IF_ERROR(CheckSizes(argument, shape));
     for (const char* option = pattern; option != nullptr;
          option = NextOption(option)) {
       const int length = OptionLength(option);
@@ -69,6 +88,7 @@ class ShapeMatcher {
   Status AtLeast(const char* argument, const Shape& shape, const char* pattern,
                  char rows) {
     if (!shape.known_rank) return Ok();
+    TF_PAIRWISE_RETURN_IF_ERROR(CheckSizes(argument, shape));
     std::string own(pattern);
     own[0] = rows;
     const int length = static_cast<int>(own.size());
@@ -105,6 +125,14 @@ class ShapeMatcher {
   }
 
  private:
+  static Status CheckSizes(const char* argument, const Shape& shape) {
+    if (!shape.IsTooMuchOfNothing()) return Ok();
+    return InvalidArgument(
+        "%s: got shape %s, expected sizes whose product, but for those that "
+        "are 0, is at most 2^24",
+        argument, shape.ToString().c_str());
+  }
+
   struct Binding {
     int64_t size = kUnknownSize;
     const char* argument = nullptr;  // where the size was first seen

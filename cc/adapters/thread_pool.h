@@ -1,8 +1,10 @@
 #ifndef TF_PAIRWISE_ADAPTERS_THREAD_POOL_H_
 #define TF_PAIRWISE_ADAPTERS_THREAD_POOL_H_
 
+#include <pthread.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <list>
@@ -35,12 +37,16 @@ class ThreadPool {
   }
 
   // The pool of this process: a fork has none of its parent's threads, and gets
-  // a new one. Threads are started when they are first wanted, and joined when
-  // the process ends.
+  // a new one, whatever its parent's other threads were at. Threads are started
+  // when they are first wanted, and joined when the process ends, but where a
+  // team is still at work.
   static ThreadPool& Get() {
-    static std::mutex mutex;
     static Owner owner;
-    std::lock_guard<std::mutex> lock(mutex);
+    static const int forks = pthread_atfork([] { GettingOne().lock(); },
+                                            [] { GettingOne().unlock(); },
+                                            [] { GettingOne().unlock(); });
+    static_cast<void>(forks);
+    std::lock_guard<std::mutex> lock(GettingOne());
     if (owner.pool == nullptr || owner.process != getpid()) {
       owner.pool = new ThreadPool();  // the parent's is left to the parent
       owner.process = getpid();
@@ -53,8 +59,12 @@ class ThreadPool {
   class Team {
    public:
     Team(ThreadPool* pool, int workers) : pool_(pool), workers_(workers) {
+      ++pool->teams_;
       if (workers > 1) pool->Start(workers - 1);
     }
+    Team(const Team&) = delete;
+    Team& operator=(const Team&) = delete;
+    ~Team() { --pool_->teams_; }
 
     ParallelFor parallel() {
       ParallelFor parallel;
@@ -79,9 +89,14 @@ class ThreadPool {
     ThreadPool* pool = nullptr;
     pid_t process = 0;
     ~Owner() {
-      if (process == getpid()) delete pool;
+      if (process == getpid() && pool->teams_ == 0) delete pool;
     }
   };
+
+  static std::mutex& GettingOne() {
+    static auto* const mutex = new std::mutex;
+    return *mutex;
+  }
 
   struct Job {
     Job(int64_t units, double cost, int helpers, ParallelFor::Body body,
@@ -149,6 +164,7 @@ class ThreadPool {
   std::vector<std::thread> threads_;
   std::list<Job*> jobs_;
   bool stopping_ = false;
+  std::atomic<int> teams_{0};
 };
 
 }  // namespace tf_pairwise

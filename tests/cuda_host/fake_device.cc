@@ -29,6 +29,12 @@
 namespace {
 
 namespace se = stream_executor;
+#if __has_include("xla/stream_executor/device_address.h")  // from 2.21 on
+using DeviceMemory = se::DeviceAddressBase;
+#define FAKE_HAS_ONEAPI 1
+#else
+using DeviceMemory = se::DeviceMemoryBase;
+#endif
 using absl::Status;
 using tensorflow::Device;
 using tensorflow::Tensor;
@@ -61,10 +67,10 @@ class FakeStream : public se::Stream {
   Status WaitFor(Stream*) override { return Missing(); }
   Status WaitFor(se::Event*) override { return Missing(); }
   Status RecordEvent(se::Event*) override { return Missing(); }
-  Status Memcpy(void*, const se::DeviceAddressBase&, uint64_t) override {
+  Status Memcpy(void*, const DeviceMemory&, uint64_t) override {
     return Missing();
   }
-  Status Memcpy(se::DeviceAddressBase*, const void*, uint64_t) override {
+  Status Memcpy(DeviceMemory*, const void*, uint64_t) override {
     return Missing();
   }
   Status BlockHostUntilDone() override {
@@ -81,9 +87,11 @@ class FakeStream : public se::Stream {
   se::RocmComputeCapability GetRocmComputeCapability() const override {
     return {};
   }
+#if FAKE_HAS_ONEAPI
   se::OneAPIComputeCapability GetOneAPIComputeCapability() const override {
     return {};
   }
+#endif
   std::variant<se::StreamPriority, int> priority() const override { return 0; }
   const std::string& GetName() const override { return name_; }
   void SetName(std::string name) override { name_ = std::move(name); }
