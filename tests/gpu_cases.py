@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import ml_dtypes
 import numpy as np
 
 from tests import calls, inputs
@@ -131,15 +132,46 @@ def _families():
 
 
 def _distance():
-    x = inputs.points(3, 5, 7)
-    for metric in inputs.METRICS:
-        arguments = dict(x=x, y=x[:, ::2].copy(), metric=metric)
-        yield Case(f"pairwise_distance batch {metric}", "pairwise_distance", arguments)
+    yield from _batches()
     far = inputs.points(40, 8, offset=1e4)
     yield Case("pairwise_distance far away", "pairwise_distance", dict(x=far, y=far + 1), 1e-4)
     yield from _close_pairs()
     upstream = np.ones(6, np.float32)
     yield from _pairs_and_triplets("paired_distance_gradient", ("x", "y"), upstream=upstream)
+
+
+def _batches():
+    """Of small problems and of larger ones, with points that are the same, zero or not finite."""
+    few = inputs.points(3, 5, 7)
+    few[1, 2] = 0
+    lost = few.copy()
+    lost[2, 1] = np.nan
+    many = inputs.points(2, 70, 3)
+    for metric in inputs.METRICS:
+        for x, y in ((few, few[:, ::2].copy()), (few, None), (many, many[:, :66] / 2)):
+            what = f"{metric} {x.shape[1]}{'' if y is None else ' others'}"
+            arguments = dict(x=x, y=y, metric=metric)
+            distances = arguments | dict(x=lost if x is few else x)
+            yield Case(f"pairwise_distance batch {what}", "pairwise_distance", distances)
+            columns = x if y is None else y
+            shape = (*x.shape[:2], columns.shape[1])
+            upstream = np.cos(np.arange(np.prod(shape), dtype=np.float32)).reshape(shape)
+            upstream[1, 3, 2] = np.nan
+            for dtype in DTYPES:
+                of = _in(dtype, {**arguments, "upstream": upstream})
+                name = f"{dtype} pairwise_distance_gradient batch {what}"
+                yield Case(name, "pairwise_distance_gradient", of)
+    x = inputs.points(2, 180, 130)
+    yield Case("pairwise_distance large batch", "pairwise_distance", dict(x=x, y=-x))
+
+
+def _in(dtype, arguments):
+    """Arrays of float32 in a dtype."""
+    dtype = ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype
+    return {
+        name: value.astype(dtype) if isinstance(value, np.ndarray) else value
+        for name, value in arguments.items()
+    }
 
 
 def _close_pairs():

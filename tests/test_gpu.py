@@ -66,6 +66,14 @@ def test_like_the_host(case, monkeypatch):
     assert_like(made, expected, case.tolerance)
 
 
+@pytest.mark.parametrize("shape", [(9, 5), (3, 9, 5), (2, 70, 3)], ids=str)
+def test_a_point_is_at_no_distance_from_itself(gpu, shape):
+    x = inputs.points(*shape)
+    for metric in set(inputs.METRICS) - {"dot"}:
+        distances = gpu.back(tpn.pairwise_distance(gpu.make(x), metric=metric))
+        assert not np.diagonal(distances, axis1=-2, axis2=-1).any(), metric
+
+
 @pytest.mark.parametrize("case", EACH.values(), ids=EACH)
 def test_in_the_callers_library(gpu, case):
     expected = calls.flat(getattr(tpn, case.function)(**case.arguments))

@@ -7,8 +7,7 @@ import pytest
 import tensorflow as tf
 
 import tf_pairwise as tpw
-from tests import calls, checks
-from tf_pairwise import _tensors
+from tests import calls
 from tf_pairwise import numpy as tpn
 
 CALLS = calls.one_of_each()

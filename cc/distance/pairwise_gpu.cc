@@ -3,10 +3,11 @@
 #include "distance/batch.h"
 #include "distance/distance.h"
 #include "distance/pairwise_gpu-inl.h"
+#include "distance/rows_gpu-inl.h"
 #include "tile/strip_walk.h"
 
 // All distances between two sets of points, and their gradient: the problems of
-// a batch one after another.
+// a batch one after another or, where they are small, all in one launch.
 
 namespace tf_pairwise {
 namespace {
@@ -120,6 +121,72 @@ Status GradientOfOne(const PairwiseDistance& problem, const void* x,
                y_grad, stream);
 }
 
+// ---- small problems ----
+
+// Strips take some launches each, a small problem less time than those. Decided
+// by the shape alone; where to draw the line nobody has measured.
+bool IsSmall(const PairwiseDistance& problem) {
+  constexpr double kMost = 4e6;
+  return problem.batch > 1 && static_cast<double>(problem.n) *
+                                      static_cast<double>(problem.m) *
+                                      static_cast<double>(problem.d) <=
+                                  kMost;
+}
+
+Grid RowsOf(int64_t rows) { return {Least(rows, int64_t{1} << 30)}; }
+
+Status SmallDistances(const PairwiseDistance& problem, const void* x,
+                      const void* y, void* distances, const Stream& stream) {
+  return VisitGpuType(problem.dtype, [&](auto type) {
+    using S = decltype(type);
+    using K = RowDistancesKernel<S>;
+    const int64_t pairs = problem.batch * problem.n * problem.m;
+    return Launch<K>(
+        stream, {Least(Blocks(pairs, K::kWarps), 65536)},
+        {static_cast<const S*>(x), static_cast<const S*>(problem.self ? x : y),
+         problem.batch, problem.n, problem.m, problem.d, problem.metric,
+         static_cast<S*>(distances)});
+  });
+}
+
+// Halves: the sums of either side before they are rounded, where a row's
+// columns are more than one turn takes.
+template <typename S>
+Computed<S>* LayOutSmall(Scratch& scratch, const PairwiseDistance& problem) {
+  const int64_t rows = problem.n < problem.m ? problem.m : problem.n;
+  const bool own = sizeof(S) < sizeof(Computed<S>);
+  return scratch.Take<Computed<S>>(own ? problem.batch * rows * problem.d : 0);
+}
+
+Status SmallGradients(const PairwiseDistance& problem, const void* x,
+                      const void* y, const void* upstream, void* x_grad,
+                      void* y_grad, void* base, const Stream& stream) {
+  return VisitGpuType(problem.dtype, [&](auto type) {
+    using S = decltype(type);
+    using K = RowSumsKernel<FirstOfPair, S>;
+    using T = typename K::T;
+    Scratch scratch(base);
+    T* const scratch_sums = LayOutSmall<S>(scratch, problem);
+    const bool own = sizeof(S) < sizeof(T);
+    const auto launch = [&](const PairRows<S>& side, void* out) {
+      return Launch<K>(stream, RowsOf(problem.batch * side.count),
+                       {side, problem.metric, problem.self, problem.batch,
+                        problem.d, static_cast<const S*>(upstream), nullptr,
+                        own ? scratch_sums : static_cast<T*>(out),
+                        own ? static_cast<S*>(out) : nullptr});
+    };
+    const S* const of_x = static_cast<const S*>(x);
+    const S* const of_y = static_cast<const S*>(problem.self ? x : y);
+    const int64_t n = problem.n, m = problem.m;
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        launch({of_x, nullptr, of_y, nullptr, n, m, m, 1}, x_grad));
+    if (problem.self) return Ok();
+    return launch({of_y, nullptr, of_x, nullptr, m, n, 1, m}, y_grad);
+  });
+}
+
+// ---- scratch ----
+
 template <template <typename> class Layout>
 int64_t BytesOf(const PairwiseDistance& problem) {
   return VisitCompute(problem.dtype, [&](auto compute) {
@@ -132,13 +199,16 @@ int64_t BytesOf(const PairwiseDistance& problem) {
 }  // namespace
 
 int64_t PairwiseDistanceGpuScratchBytes(const PairwiseDistance& problem) {
-  return BytesOf<DistanceLayout>(problem);
+  return IsSmall(problem) ? 0 : BytesOf<DistanceLayout>(problem);
 }
 
 Status PairwiseDistanceGpu(const PairwiseDistance& problem, const void* x,
                            const void* y, void* distances, void* scratch,
                            const Stream& stream) {
   TF_PAIRWISE_RETURN_IF_ERROR(Check(problem));
+  if (IsSmall(problem)) {
+    return SmallDistances(problem, x, y, distances, stream);
+  }
   for (int64_t b = 0; b < problem.batch; ++b) {
     const Part part(problem, b);
     TF_PAIRWISE_RETURN_IF_ERROR(VisitCompute(problem.dtype, [&](auto compute) {
@@ -151,7 +221,12 @@ Status PairwiseDistanceGpu(const PairwiseDistance& problem, const void* x,
 }
 
 int64_t PairwiseDistanceGradGpuScratchBytes(const PairwiseDistance& problem) {
-  return BytesOf<GradientLayout>(problem);
+  if (!IsSmall(problem)) return BytesOf<GradientLayout>(problem);
+  return VisitGpuType(problem.dtype, [&](auto type) {
+    Scratch scratch(nullptr);
+    LayOutSmall<decltype(type)>(scratch, problem);
+    return scratch.bytes();
+  });
 }
 
 Status PairwiseDistanceGradGpu(const PairwiseDistance& problem, const void* x,
@@ -159,6 +234,10 @@ Status PairwiseDistanceGradGpu(const PairwiseDistance& problem, const void* x,
                                void* x_grad, void* y_grad, void* scratch,
                                const Stream& stream) {
   TF_PAIRWISE_RETURN_IF_ERROR(Check(problem));
+  if (IsSmall(problem)) {
+    return SmallGradients(problem, x, y, upstream, x_grad, y_grad, scratch,
+                          stream);
+  }
   for (int64_t b = 0; b < problem.batch; ++b) {
     const Part part(problem, b);
     TF_PAIRWISE_RETURN_IF_ERROR(VisitCompute(problem.dtype, [&](auto compute) {

@@ -46,7 +46,7 @@ Status PairwiseDistanceGradGradGpu(const PairwiseDistance& problem,
     Scratch scratch(base);
     T* const scratch_sums = LayOutSums<S>(scratch, problem, MostRows(problem));
     const bool own = sizeof(S) < sizeof(T);
-    const auto launch = [&](const SecondSide<S>& side, void* pairs_out,
+    const auto launch = [&](const PairRows<S>& side, void* pairs_out,
                             void* out) {
       const Grid grid = {Least(problem.batch * side.count, int64_t{1} << 30)};
       return Launch<K>(stream, grid,
