@@ -8,7 +8,8 @@ libraries. The first of these that holds a TensorFlow is taken:
 1. the environment variable TF_PAIRWISE_TF_ROOT, the folder `tensorflow/` of an
    installation (or the site-packages folder around it);
 2. what this interpreter would import, which in an isolated build is nothing or
-   the TensorFlow that the build requirements brought;
+   the TensorFlow that the build requirements brought, unless that was for
+   Highway's headers (find_highway) and the interpreter has one of its own;
 3. outside an isolated build: the active virtual or conda environment, this
    interpreter's site-packages, the user's, those of the interpreter that the
    build's virtual environment was made from.
@@ -32,6 +33,8 @@ from pathlib import Path
 
 _DISTRIBUTION = "tensorflow-cpu" if platform.machine() in ("x86_64", "AMD64") else "tensorflow"
 REQUIREMENT = f"{_DISTRIBUTION}>=2.19,<2.22"
+# One whose wheel has the headers of Highway, which older ones lack.
+WITH_HIGHWAY = f"{_DISTRIBUTION}>=2.21,<2.22"
 
 
 def wanted() -> bool:
@@ -75,13 +78,50 @@ def find_root() -> Path | None:
         )
     # Not importlib.util.find_spec, which answers from sys.modules first.
     spec = importlib.machinery.PathFinder.find_spec("tensorflow")
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    folders += [os.path.join(folder, "tensorflow") for folder in _site_folders()]
-    for folder in folders:
-        root = Path(folder)
-        if _is_root(root):
-            return root.resolve()
-    return None
+    imported = map(Path, spec.submodule_search_locations or ()) if spec else ()
+    outside = (Path(folder) / "tensorflow" for folder in _site_folders())
+    imported, outside = (
+        [r.resolve() for r in roots if _is_root(r)] for roots in (imported, outside)
+    )
+    if imported and not is_own(imported[0]):
+        # Highway's headers were brought because one's own TensorFlow has none.
+        outside = [root for root in outside if is_own(root) and not _has_highway(_highway_in(root))]
+        return [*outside, *imported][0]
+    return next(iter([*imported, *outside]), None)
+
+
+def is_own(root: Path) -> bool:
+    """Whether a TensorFlow is in this interpreter's folders, not in those of a build."""
+    folders = (*map(sysconfig.get_path, ("platlib", "purelib")), site.getusersitepackages())
+    return root.parent in {Path(folder).resolve() for folder in folders}
+
+
+# ---- Highway ----
+
+
+_SYSTEM = (Path("/usr/local/include"), Path("/usr/include"))
+
+
+def _highway_in(root: Path) -> Path:
+    return root / "include" / "external" / "com_google_highway"
+
+
+def _has_highway(folder: Path) -> bool:
+    return (folder / "hwy" / "highway.h").is_file()
+
+
+def find_highway(root: Path | None) -> Path | None:
+    """The folder of hwy/highway.h: of that TensorFlow, of the system, or of another TensorFlow.
+
+    The other one is the build environment's (WITH_HIGHWAY), of which nothing else is used.
+    """
+    folders = [] if root is None else [_highway_in(root)]
+    folders += _SYSTEM
+    folders += [_highway_in(Path(folder) / "tensorflow") for folder in sys.path if folder]
+    return next(filter(_has_highway, folders), None)
+
+
+# ---- what TensorFlow says of itself ----
 
 
 _QUESTION = """

@@ -3,7 +3,8 @@
 A build in isolation sees only its own environment. A TensorFlow that the build
 requirements put there may be another version than the one outside, and an op
 library works with one version only. So the one outside is looked up (see
-find_tensorflow.py) and built for; TensorFlow is required only if there is none.
+find_tensorflow.py) and built for; TensorFlow is required only if there is none,
+or, for Highway's headers in its wheel, where they are nowhere else.
 """
 
 from setuptools import build_meta
@@ -20,9 +21,14 @@ TOOLS = [
 
 
 def _requirements():
-    if not find_tensorflow.wanted() or find_tensorflow.find_root() is not None:
+    root = find_tensorflow.find_root()
+    if not find_tensorflow.wanted():
         return TOOLS
-    return [*TOOLS, find_tensorflow.REQUIREMENT]
+    if root is None:
+        return [*TOOLS, find_tensorflow.REQUIREMENT]
+    if find_tensorflow.is_own(root) and find_tensorflow.find_highway(root) is None:
+        return [*TOOLS, find_tensorflow.WITH_HIGHWAY]
+    return TOOLS
 
 
 def get_requires_for_build_wheel(config_settings=None):

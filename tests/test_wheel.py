@@ -407,6 +407,49 @@ def test_build_takes_the_tensorflow_it_is_told(finder, monkeypatch, tmp_path):
     assert finder.find_root() == tmp_path.resolve() / "tensorflow"
 
 
+@pytest.fixture
+def without_highway(finder, monkeypatch, tmp_path):
+    """One's own TensorFlow lacks Highway's headers, as all before 2.21 do."""
+
+    def make(folder):
+        (folder / "tensorflow" / "include" / "tensorflow").mkdir(parents=True)
+        (folder / "tensorflow" / "libtensorflow_framework.so.2").touch()
+        return folder / "tensorflow"
+
+    own, brought = make(tmp_path / "own"), make(tmp_path / "brought")
+    monkeypatch.setattr(finder, "_site_folders", lambda: iter([str(own.parent)]))
+    monkeypatch.setattr(finder, "is_own", lambda root: root == own)
+    monkeypatch.setattr(finder, "_SYSTEM", ())
+    return own, brought
+
+
+def test_build_is_for_ones_own_tensorflow_beside_one_that_was_brought_for_highway(
+    finder, without_highway, monkeypatch
+):
+    own, brought = without_highway
+    monkeypatch.setattr(sys, "path", [])
+    assert finder.find_root() == own and finder.find_highway(own) is None
+    highway = brought / "include" / "external" / "com_google_highway"
+    (highway / "hwy").mkdir(parents=True)
+    (highway / "hwy" / "highway.h").touch()
+    monkeypatch.setattr(sys, "path", [str(brought.parent)])
+    assert finder.find_root() == own and finder.find_highway(own) == highway
+
+
+def test_backend_brings_highway_where_there_is_none(finder, without_highway, monkeypatch):
+    pytest.importorskip("setuptools", minversion="77")
+    own, _ = without_highway
+    monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(FINDER.parent)
+    backend = importlib.import_module("tf_pairwise_build")
+    monkeypatch.setattr(backend, "find_tensorflow", finder)
+    monkeypatch.setattr(finder, "find_root", lambda: own)
+    monkeypatch.setattr(finder, "find_highway", lambda root: None)
+    assert finder.WITH_HIGHWAY in backend._requirements()
+    monkeypatch.setattr(finder, "find_highway", lambda root: own)
+    assert not [r for r in backend._requirements() if "tensorflow" in r]
+
+
 def test_backend_requires_tensorflow_only_where_there_is_none(monkeypatch):
     pytest.importorskip("setuptools", minversion="77")
     monkeypatch.chdir(ROOT)

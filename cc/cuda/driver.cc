@@ -103,7 +103,8 @@ class Kernels {
     if (image == nullptr) {
       return Error(Status::kUnimplemented,
                    "compute capability of the GPU: got %d.%d, expected one "
-                   "that tf_pairwise was built for (%s)",
+                   "that tf_pairwise was built for (%s); on the CPU it runs "
+                   "all the same (in TensorFlow: with tf.device('CPU'))",
                    major, minor, kDeviceArchitectures);
     }
     CuLibrary& library = libraries_[image];

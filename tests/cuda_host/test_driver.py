@@ -172,7 +172,8 @@ def test_kernels_of_a_capability(capability):
         built = " ".join(BUILT)
         assert said == (
             f"NotImplementedError: compute capability of the GPU: got {capability}, expected one "
-            f"that tf_pairwise was built for ({built})"
+            f"that tf_pairwise was built for ({built}); on the CPU it runs all the same (in "
+            "TensorFlow: with tf.device('CPU'))"
         )
     else:
         code = CALL + "    call().copy_to_host()\n    print(gpu.driver.FakeImage())"
