@@ -23,12 +23,13 @@ SOURCES := $(shell find cc cmake build_backend benchmarks python -type f \
            $(wildcard tests/cuda_host/*.cc tests/cuda_host/*.h) \
            CMakeLists.txt setup.py pyproject.toml build_pip_pkg.sh $(wildcard README.md) LICENSE
 
-.PHONY: help venv build install demo test test-all test-cc test-gpu fuzz bench lint format clean distclean FORCE
+.PHONY: help venv build install demo test test-all test-cc test-gpu asan fuzz bench lint format clean distclean FORCE
 help:
 	@echo 'make demo      build, install into $(VENV), train on handwritten digits'
 	@echo 'make test      build, install into $(VENV), run the tests'
 	@echo 'make test-all  the same with the long sweeps'
 	@echo 'make test-gpu  on a machine with a GPU, the tests of it: SANITIZER=memcheck or racecheck'
+	@echo 'make asan      the kernels under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make fuzz      random calls against the reference: MINUTES=10 SEED=0'
 	@echo 'make build     the wheel, into dist/ (./build_pip_pkg.sh DEST for elsewhere)'
 	@echo 'make bench     the benchmarks'
@@ -95,6 +96,11 @@ test-cc: $(BUILD)/.wheel
 test-gpu: install
 	@TF_PAIRWISE_TEST_GPU=1 $(if $(SANITIZER),compute-sanitizer --tool $(SANITIZER) --error-exitcode 1) \
 	  $(BIN)/python -m pytest -q tests/test_gpu.py tests/gpu_ops.py $(GPU_FLAGS)
+
+# Under AddressSanitizer and UndefinedBehaviorSanitizer, in a build of their own.
+asan: venv
+	@mkdir -p build
+	@tests/sanitize.sh $(BIN) build/sanitized
 
 # Random calls against the reference, for MINUTES from SEED on.
 MINUTES ?= 1
