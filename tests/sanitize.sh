@@ -26,7 +26,10 @@ for library in libasan.so libubsan.so libstdc++.so.6; do
 done
 export PYTHONPATH=$build/site:$PWD TF_CPP_MIN_LOG_LEVEL=3
 export TF_PAIRWISE_FAKE_CUDA=$build/libfake_cuda.so
-export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:handle_segv=0
-export UBSAN_OPTIONS=print_stacktrace=1
+# What they say is kept, since pytest catches what is printed.
+rm -f "$build"/report.*
+export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:handle_segv=0:log_path=$build/report
+export UBSAN_OPTIONS=print_stacktrace=1:log_path=$build/report
 LD_PRELOAD=$runtimes "$bin/python" -m pytest -q -n 2 -p no:cacheprovider -m "not slow" \
-  tests/test_numpy.py tests/test_tile_edges.py tests/test_hostile.py tests/test_gpu.py "$@"
+  tests/test_numpy.py tests/test_tile_edges.py tests/test_hostile.py tests/test_gpu.py "$@" ||
+  { head -n 40 "$build"/report.* 2>/dev/null; exit 1; }
