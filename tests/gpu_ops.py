@@ -4,6 +4,7 @@ Not collected by itself. `make test-gpu` runs it on a GPU; test_gpu_ops.py on th
 process for TensorFlow (tests/cuda_host/in_tensorflow.py) and in one for XLA (in_xla.py).
 """
 
+import gc
 import itertools
 import sys
 
@@ -247,9 +248,10 @@ def test_all_memory_is_given_back(call, way):
     points, left = call.tensors("bfloat16"), []
     for _ in range(3):
         on_gpu(way, lambda *points: calls.run(tpw, call, points), *points)
+        gc.collect()  # what Python keeps in circles
         FAKE.GPU.call("cuStreamSynchronize", None)  # memory is freed in a stream's order
         left.append(FAKE.GPU.allocations())
-    assert left[1] == left[2]  # TensorFlow keeps some constants
+    assert left[2] <= left[1]  # TensorFlow keeps some constants of the first time
     assert not IN_XLA or IN_XLA.XLA.FakeXlaScratch() == 0
 
 
