@@ -46,14 +46,12 @@ class CMakeBuild(build_ext):
         ]
         if ninja:
             configure.append(f"-DCMAKE_MAKE_PROGRAM={ninja}")
-        root = find_tensorflow.find_root()
-        if not find_tensorflow.wanted():
+        if find_tensorflow.wanted():
+            root = find_tensorflow.find_root()
+            if root is not None:  # else CMake says what to do
+                configure.append(f"-DTF_PAIRWISE_TF_ROOT={root}")
+        else:
             configure.append("-DTF_PAIRWISE_TENSORFLOW=OFF")
-        elif root is not None:  # else CMake says what to do
-            configure.append(f"-DTF_PAIRWISE_TF_ROOT={root}")
-        highway = find_tensorflow.find_highway(root)
-        if highway is not None:
-            configure.append(f"-DHWY_INCLUDE_DIR={highway}")
         configure += shlex.split(os.environ.get("TF_PAIRWISE_CMAKE_ARGS", ""))
 
         # Kept between builds, so that only what changed is compiled again; begun

@@ -12,6 +12,7 @@ that the share of multiply-adds bounds that of the peak; it says nothing of wait
 """
 
 import argparse
+import functools
 import pathlib
 import re
 import shutil
@@ -31,6 +32,7 @@ INSTRUCTION = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?(\w+)\S*\s*(.*?
 BRANCH = re.compile(r"`\((\.L_x_\d+)\)")
 
 
+@functools.cache
 def nvdisasm():
     found = shutil.which("nvdisasm")
     for folder in () if found else sys.path:
@@ -42,11 +44,7 @@ def nvdisasm():
 
 def kernels(cubin):
     """(name, [operation], [(first, last) of a loop]) of each kernel."""
-    if not hasattr(kernels, "tool"):
-        kernels.tool = nvdisasm()
-    said = subprocess.run(
-        [kernels.tool, "-c", str(cubin)], capture_output=True, text=True, check=True
-    )
+    said = subprocess.run([nvdisasm(), "-c", cubin], capture_output=True, text=True, check=True)
     for part in re.split(r"^\.text\.", said.stdout, flags=re.M)[1:]:
         name, body = part.split(":", 1)
         operations, labels, loops = [], {}, []

@@ -1,9 +1,10 @@
 """Finds the TensorFlow to build for, without importing it into this process.
 
-    python find_tensorflow.py [--cache FILE]
+    python find_tensorflow.py [--cache FILE | --highway]
 
 prints, as JSON, its version, folder, include folder, compile flags and
-libraries. The first of these that holds a TensorFlow is taken:
+libraries; with --highway, the folder of Highway's headers or nothing. The first
+of these that holds a TensorFlow is taken:
 
 1. the environment variable TF_PAIRWISE_TF_ROOT, the folder `tensorflow/` of an
    installation (or the site-packages folder around it);
@@ -201,8 +202,12 @@ def describe(root: Path, cache: Path | None = None) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--cache", type=Path)
+    parser.add_argument("--highway", action="store_true")
     arguments = parser.parse_args()
     root = find_root()
+    if arguments.highway:
+        print(find_highway(root) or "")
+        return
     if root is None:
         raise SystemExit(
             f'no TensorFlow found: `pip install "{REQUIREMENT}"`, or set TF_PAIRWISE_TF_ROOT, '

@@ -21,9 +21,9 @@ TOOLS = [
 
 
 def _requirements():
-    root = find_tensorflow.find_root()
     if not find_tensorflow.wanted():
         return TOOLS
+    root = find_tensorflow.find_root()
     if root is None:
         return [*TOOLS, find_tensorflow.REQUIREMENT]
     if find_tensorflow.is_own(root) and find_tensorflow.find_highway(root) is None:

@@ -1,10 +1,12 @@
-# Highway, header-only: -DHWY_INCLUDE_DIR, else TensorFlow's copy, else the
-# system's. Only this folder is added to an include path, never TensorFlow's.
+# Highway, header-only: -DHWY_INCLUDE_DIR, else what build_backend/ finds
+# (TensorFlow's copy, the system's, that of another TensorFlow), else what CMake
+# does. Only this folder is added to an include path, never TensorFlow's.
 set(HWY_INCLUDE_DIR "" CACHE PATH "The folder that holds hwy/highway.h")
 set(hwy_dir ${HWY_INCLUDE_DIR})
-if(NOT hwy_dir AND TF_PAIRWISE_TENSORFLOW
-   AND EXISTS ${TENSORFLOW_include}/external/com_google_highway/hwy/highway.h)
-  set(hwy_dir ${TENSORFLOW_include}/external/com_google_highway)
+if(NOT hwy_dir)
+  execute_process(
+    COMMAND ${TF_PAIRWISE_PYTHON} ${PROJECT_SOURCE_DIR}/build_backend/find_tensorflow.py --highway
+    OUTPUT_VARIABLE hwy_dir OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
 endif()
 if(NOT hwy_dir)
   find_path(HWY_SYSTEM_INCLUDE_DIR hwy/highway.h)

@@ -196,6 +196,14 @@ class LockGivenUp {
     TakeLock([state] { PyEval_RestoreThread(state); });
   }
 
+  // f(), without the lock.
+  template <typename F>
+  static Status While(const F& f) {
+    LockGivenUp lock;
+    lock.GiveUp();
+    return f();
+  }
+
   // Runs what asks for the lock.
   template <typename Ask>
   static void TakeLock(const Ask& ask) {

@@ -228,11 +228,7 @@ inline GpuArray FromDLPack(const py::object& capsule) {
 inline void WaitFor(const GpuArray& array, uintptr_t stream) {
   const GpuScope scope(array.data);
   Raise(scope.status());
-  LockGivenUp lock;
-  lock.GiveUp();
-  const Status status = WaitForStream(StreamOf(stream));
-  lock.TakeBack();
-  Raise(status);
+  Raise(LockGivenUp::While([&] { return WaitForStream(StreamOf(stream)); }));
 }
 
 // bfloat16 as uint16.
@@ -244,11 +240,8 @@ inline py::array CopiedToHost(const GpuArray& array, uintptr_t stream) {
   Raise(scope.status());
   void* const to = copy.mutable_data();
   const int64_t bytes = copy.nbytes();
-  LockGivenUp lock;
-  lock.GiveUp();
-  const Status status = CopyToHost(StreamOf(stream), to, array.data, bytes);
-  lock.TakeBack();
-  Raise(status);
+  Raise(LockGivenUp::While(
+      [&] { return CopyToHost(StreamOf(stream), to, array.data, bytes); }));
   return copy;
 }
 

@@ -133,8 +133,6 @@ bool IsSmall(const PairwiseDistance& problem) {
                                   kMost;
 }
 
-Grid RowsOf(int64_t rows) { return {Least(rows, int64_t{1} << 30)}; }
-
 Status SmallDistances(const PairwiseDistance& problem, const void* x,
                       const void* y, void* distances, const Stream& stream) {
   return VisitGpuType(problem.dtype, [&](auto type) {
@@ -146,42 +144,6 @@ Status SmallDistances(const PairwiseDistance& problem, const void* x,
         {static_cast<const S*>(x), static_cast<const S*>(problem.self ? x : y),
          problem.batch, problem.n, problem.m, problem.d, problem.metric,
          static_cast<S*>(distances)});
-  });
-}
-
-// Halves: the sums of either side before they are rounded, where a row's
-// columns are more than one turn takes.
-template <typename S>
-Computed<S>* LayOutSmall(Scratch& scratch, const PairwiseDistance& problem) {
-  const int64_t rows = problem.n < problem.m ? problem.m : problem.n;
-  const bool own = sizeof(S) < sizeof(Computed<S>);
-  return scratch.Take<Computed<S>>(own ? problem.batch * rows * problem.d : 0);
-}
-
-Status SmallGradients(const PairwiseDistance& problem, const void* x,
-                      const void* y, const void* upstream, void* x_grad,
-                      void* y_grad, void* base, const Stream& stream) {
-  return VisitGpuType(problem.dtype, [&](auto type) {
-    using S = decltype(type);
-    using K = RowSumsKernel<FirstOfPair, S>;
-    using T = typename K::T;
-    Scratch scratch(base);
-    T* const scratch_sums = LayOutSmall<S>(scratch, problem);
-    const bool own = sizeof(S) < sizeof(T);
-    const auto launch = [&](const PairRows<S>& side, void* out) {
-      return Launch<K>(stream, RowsOf(problem.batch * side.count),
-                       {side, problem.metric, problem.self, problem.batch,
-                        problem.d, static_cast<const S*>(upstream), nullptr,
-                        own ? scratch_sums : static_cast<T*>(out),
-                        own ? static_cast<S*>(out) : nullptr});
-    };
-    const S* const of_x = static_cast<const S*>(x);
-    const S* const of_y = static_cast<const S*>(problem.self ? x : y);
-    const int64_t n = problem.n, m = problem.m;
-    TF_PAIRWISE_RETURN_IF_ERROR(
-        launch({of_x, nullptr, of_y, nullptr, n, m, m, 1}, x_grad));
-    if (problem.self) return Ok();
-    return launch({of_y, nullptr, of_x, nullptr, m, n, 1, m}, y_grad);
   });
 }
 
@@ -221,12 +183,8 @@ Status PairwiseDistanceGpu(const PairwiseDistance& problem, const void* x,
 }
 
 int64_t PairwiseDistanceGradGpuScratchBytes(const PairwiseDistance& problem) {
-  if (!IsSmall(problem)) return BytesOf<GradientLayout>(problem);
-  return VisitGpuType(problem.dtype, [&](auto type) {
-    Scratch scratch(nullptr);
-    LayOutSmall<decltype(type)>(scratch, problem);
-    return scratch.bytes();
-  });
+  return IsSmall(problem) ? RowSumsScratchBytes(problem)
+                          : BytesOf<GradientLayout>(problem);
 }
 
 Status PairwiseDistanceGradGpu(const PairwiseDistance& problem, const void* x,
@@ -235,8 +193,10 @@ Status PairwiseDistanceGradGpu(const PairwiseDistance& problem, const void* x,
                                const Stream& stream) {
   TF_PAIRWISE_RETURN_IF_ERROR(Check(problem));
   if (IsSmall(problem)) {
-    return SmallGradients(problem, x, y, upstream, x_grad, y_grad, scratch,
-                          stream);
+    RowSumsCall call{x, y, upstream};
+    call.x_out = x_grad;
+    call.y_out = y_grad;
+    return RunRowSums<FirstOfPair>(problem, call, scratch, stream);
   }
   for (int64_t b = 0; b < problem.batch; ++b) {
     const Part part(problem, b);

@@ -4,6 +4,12 @@
 #include "core/rounds.h"
 #include "cuda/direct.h"
 
+#if !defined(__CUDACC__)
+#include "core/scratch.h"
+#include "cuda/driver.h"
+#include "distance/distance.h"
+#endif
+
 // All pairs of the problems of a batch in one launch, each pair by itself: a
 // block takes a row and all its pairs. O(n m d) from the points as they are,
 // for what strips are too much for: small problems, and second derivatives.
@@ -143,6 +149,68 @@ struct RowSumsKernel {
     }
   }
 };
+
+#if !defined(__CUDACC__)
+// What both derivatives of a call take; null what there is not.
+struct RowSumsCall {
+  const void *x, *y, *upstream;
+  const void *u = nullptr, *w = nullptr;
+  void* upstream_out = nullptr;
+  void *x_out = nullptr, *y_out = nullptr;
+};
+
+// Sums of the rows of either side, where they are not what is put out: of
+// halves.
+template <typename S>
+Computed<S>* LayOutRowSums(Scratch& scratch, const PairwiseDistance& problem) {
+  const int64_t rows =
+      problem.self || problem.n > problem.m ? problem.n : problem.m;
+  const bool own = sizeof(S) < sizeof(Computed<S>);
+  return scratch.Take<Computed<S>>(own ? problem.batch * rows * problem.d : 0);
+}
+
+inline int64_t RowSumsScratchBytes(const PairwiseDistance& problem) {
+  return VisitGpuType(problem.dtype, [&](auto type) {
+    Scratch scratch(nullptr);
+    LayOutRowSums<decltype(type)>(scratch, problem);
+    return scratch.bytes();
+  });
+}
+
+// Both sides' sums; with `self` those of x, which are the whole.
+template <class Pair>
+Status RunRowSums(const PairwiseDistance& problem, const RowSumsCall& call,
+                  void* base, const Stream& stream) {
+  return VisitGpuType(problem.dtype, [&](auto type) {
+    using S = decltype(type);
+    using K = RowSumsKernel<Pair, S>;
+    using T = typename K::T;
+    const auto in = [](const void* p) { return static_cast<const S*>(p); };
+    Scratch scratch(base);
+    T* const scratch_sums = LayOutRowSums<S>(scratch, problem);
+    const bool own = sizeof(S) < sizeof(T);
+    const auto launch = [&](const PairRows<S>& side, void* upstream_out,
+                            void* out) {
+      const Grid grid = {Least(problem.batch * side.count, int64_t{1} << 30)};
+      return Launch<K>(
+          stream, grid,
+          {side, problem.metric, problem.self, problem.batch, problem.d,
+           in(call.upstream), static_cast<S*>(upstream_out),
+           own ? scratch_sums : static_cast<T*>(out),
+           own ? static_cast<S*>(out) : nullptr});
+    };
+    const S *const x = in(call.x), *const u = in(call.u);
+    const S *const y = in(call.y), *const w = in(call.w);
+    const int64_t n = problem.n, m = problem.m;
+    if (problem.self) {
+      return launch({x, u, x, u, n, n, n, 1}, call.upstream_out, call.x_out);
+    }
+    TF_PAIRWISE_RETURN_IF_ERROR(
+        launch({x, u, y, w, n, m, m, 1}, call.upstream_out, call.x_out));
+    return launch({y, w, x, u, m, n, 1, m}, nullptr, call.y_out);
+  });
+}
+#endif
 
 // First derivatives.
 struct FirstOfPair {

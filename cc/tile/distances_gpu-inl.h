@@ -196,10 +196,6 @@ struct DistancesKernel {
     }
   }
 
-  static TF_PAIRWISE_DEVICE int UpToTile(int64_t count) {
-    return static_cast<int>(count < kTile ? count : kTile);
-  }
-
   // A thread's suspects, where all threads see them; whether there are any.
   static TF_PAIRWISE_DEVICE bool Mark(int thread,
                                       const unsigned (&suspects)[kSuspectWords],
@@ -230,8 +226,8 @@ struct DistancesKernel {
         x_term[i] = a.x_term[row + RowOf(thread, i)];
         y_term[i] = a.y_term[column + ColumnOf(thread, i)];
       }
-      const int lines = UpToTile(a.value_rows + a.first - row);
-      const int columns = UpToTile(a.value_columns - column);
+      const int lines = Shape::UpToTile(a.value_rows + a.first - row);
+      const int columns = Shape::UpToTile(a.value_columns - column);
       T* const values = a.values + (row - a.first) * a.values_stride + column;
       unsigned suspects[kSuspectWords] = {};
       TF_PAIRWISE_UNROLL for (int i = 0; i < kSide; ++i) {

@@ -101,10 +101,6 @@ struct AccumulateKernel {
                                 : thread / kTile + q * (kThreads / kTile));
   }
 
-  static TF_PAIRWISE_DEVICE int UpToTile(int64_t count) {
-    return static_cast<int>(count < kTile ? count : kTile);
-  }
-
   static TF_PAIRWISE_DEVICE bool AnyNear(const StripWeights<T>& w, int64_t row,
                                          int64_t column) {
     return w.near != nullptr &&
@@ -128,11 +124,11 @@ struct AccumulateKernel {
     const StripWeights<T>& w = a.weights;
     const int64_t row = kTransposed ? first : own;
     const int64_t column = kTransposed ? own : first;
-    const int rows = UpToTile(w.rows - row);
-    const int columns = UpToTile(w.columns - column);
+    const int rows = Shape::UpToTile(w.rows - row);
+    const int columns = Shape::UpToTile(w.columns - column);
     if (first % kTile == 0) r.any_near = AnyNear(w, row, column);
-    const bool coordinates =
-        thread % kLinePacks * kPack < UpToTile(a.row_stride - coordinate);
+    const bool coordinates = thread % kLinePacks * kPack <
+                             Shape::UpToTile(a.row_stride - coordinate);
     TF_PAIRWISE_UNROLL for (int q = 0; q < kPacks; ++q) {
       const int i = RowOf(thread, q), j = ColumnOf(thread, q);
       r.weights[q] = {};

@@ -16,6 +16,11 @@ struct TileShape {
   static constexpr int kTile = sizeof(T) == 8 ? 64 : 128;
   static constexpr int kSide = kTile / 16;
   static constexpr int kDepth = 16;
+
+  // How many of a tile's rows or columns there are, where `count` are left.
+  static TF_PAIRWISE_DEVICE int UpToTile(int64_t count) {
+    return static_cast<int>(count < kTile ? count : kTile);
+  }
 };
 
 #if !defined(__CUDACC__)
