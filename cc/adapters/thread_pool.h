@@ -1,7 +1,6 @@
 #ifndef TF_PAIRWISE_ADAPTERS_THREAD_POOL_H_
 #define TF_PAIRWISE_ADAPTERS_THREAD_POOL_H_
 
-#include <pthread.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -37,16 +36,13 @@ class ThreadPool {
   }
 
   // The pool of this process: a fork has none of its parent's threads, and gets
-  // a new one, whatever its parent's other threads were at. Threads are started
-  // when they are first wanted, and joined when the process ends, but where a
-  // team is still at work.
+  // a new one. Threads are started when they are first wanted, and joined when
+  // the process ends, but where a team is still at work. Python's callers have
+  // its lock, as who forks has, so that no fork finds this mutex held.
   static ThreadPool& Get() {
+    static std::mutex mutex;
     static Owner owner;
-    static const int forks = pthread_atfork([] { GettingOne().lock(); },
-                                            [] { GettingOne().unlock(); },
-                                            [] { GettingOne().unlock(); });
-    static_cast<void>(forks);
-    std::lock_guard<std::mutex> lock(GettingOne());
+    std::lock_guard<std::mutex> lock(mutex);
     if (owner.pool == nullptr || owner.process != getpid()) {
       owner.pool = new ThreadPool();  // the parent's is left to the parent
       owner.process = getpid();
@@ -92,11 +88,6 @@ class ThreadPool {
       if (process == getpid() && pool->teams_ == 0) delete pool;
     }
   };
-
-  static std::mutex& GettingOne() {
-    static auto* const mutex = new std::mutex;
-    return *mutex;
-  }
 
   struct Job {
     Job(int64_t units, double cost, int helpers, ParallelFor::Body body,
