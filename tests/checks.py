@@ -120,7 +120,7 @@ def assert_gradients(function, args, tolerance=1e-6):
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def in_a_new_process(code, *arguments, fails=False, path=None, folder=None, **more):
+def in_a_new_process(code, *arguments, fails=False, path=None, folder=None, timeout=600, **more):
     """Runs Python, that has to end well or has to fail; what came of it, the output as text.
 
     Args:
@@ -130,6 +130,7 @@ def in_a_new_process(code, *arguments, fails=False, path=None, folder=None, **mo
       path: folders for PYTHONPATH, by default those of the tests and what is there; with () the
         package is the installed one.
       folder: to run in.
+      timeout: in seconds.
       more: environment variables.
     """
     command = ["-c", textwrap.dedent(code)] if isinstance(code, str) else code
@@ -141,7 +142,7 @@ def in_a_new_process(code, *arguments, fails=False, path=None, folder=None, **mo
         env={**environment, "TF_CPP_MIN_LOG_LEVEL": "3", **more},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=timeout,
         check=False,
     )
     assert (done.returncode != 0) == fails, done.stdout + done.stderr[-8000:]

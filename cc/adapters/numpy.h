@@ -6,12 +6,16 @@
 #include <pybind11/pybind11.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <memory>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -218,6 +222,49 @@ class LockGivenUp {
   PyThreadState* state_ = nullptr;
 };
 
+// Whether a call is to end early because a handler of a signal raised: Ctrl-C,
+// most often. Python has them run by its main thread, where that asks.
+class Interrupt {
+ public:
+  explicit Interrupt(LockGivenUp* lock) : lock_(lock) {}
+  Interrupt(const Interrupt&) = delete;
+  Interrupt& operator=(const Interrupt&) = delete;
+
+  // For ParallelFor::stop: the caller's thread asks now and then.
+  bool Stop() {
+    if (stopped_.load(std::memory_order_relaxed)) return true;
+    if (std::this_thread::get_id() != thread_ || !lock_->given_up()) {
+      return false;
+    }
+    const auto now = std::chrono::steady_clock::now();
+    if (now < next_) return false;
+    lock_->TakeBack();
+    if (PyErr_CheckSignals() != 0) {
+      raised_.emplace();
+      stopped_ = true;
+    }
+    lock_->GiveUp();
+    next_ = std::chrono::steady_clock::now() + kInterval;
+    return stopped_;
+  }
+
+  // Throws what was raised, under Python's lock.
+  void Raise() {
+    if (stopped_) throw std::move(*raised_);
+  }
+
+ private:
+  // A hundredth of it is more than the lock takes, where others want it too.
+  static constexpr auto kInterval = std::chrono::milliseconds(100);
+
+  LockGivenUp* lock_;
+  const std::thread::id thread_ = std::this_thread::get_id();
+  std::chrono::steady_clock::time_point next_ =
+      std::chrono::steady_clock::now() + kInterval;
+  std::atomic<bool> stopped_{false};
+  std::optional<py::error_already_set> raised_;
+};
+
 // What adapters/call.h asks for, of arrays of NumPy; all but what is of the
 // gradient ops of losses, which Python does not call. The caller has Python's
 // lock, and gets it back; while kernels run, others have it.
@@ -236,6 +283,10 @@ class NumpyCall {
     for (size_t i = 0; i < arguments.size(); ++i) {
       inputs_.push_back(ViewOnHost(arguments[i], dtype, inputs[i]));
     }
+    parallel_.stop_context = &interrupt_;
+    parallel_.stop = [](void* interrupt) {
+      return static_cast<Interrupt*>(interrupt)->Stop();
+    };
   }
   NumpyCall(const NumpyCall&) = delete;
   NumpyCall& operator=(const NumpyCall&) = delete;
@@ -279,8 +330,11 @@ class NumpyCall {
     return parallel_;
   }
 
-  py::tuple TakeOutputs() {
+  // What came of a call whose kernels ended so.
+  py::tuple TakeOutputs(const Status& status) {
     released_.TakeBack();
+    interrupt_.Raise();
+    Raise(status);
     py::tuple outputs(outputs_.size());
     for (size_t i = 0; i < outputs_.size(); ++i) {
       outputs[i] = std::move(outputs_[i]);
@@ -296,6 +350,7 @@ class NumpyCall {
   ThreadPool::Team team_;
   ParallelFor parallel_;
   std::vector<std::unique_ptr<char[]>> scratch_;
+  Interrupt interrupt_{&released_};
   // The last, so that the arrays are let go of under Python's lock.
   LockGivenUp released_;
 };
@@ -315,10 +370,7 @@ struct NumpyOp {
     DType dtype;
     Raise(attributes.GetAttr("T", &dtype));
     NumpyCall call(inputs, arrays, outputs, dtype, threads);
-    const Status status = run(attributes, call);
-    py::tuple made = call.TakeOutputs();
-    Raise(status);
-    return made;
+    return call.TakeOutputs(run(attributes, call));
   }
 };
 

@@ -13,6 +13,7 @@
 #include "core/parallel.h"
 #include "core/status.h"
 #include "core/types.h"
+#include "tensorflow/core/framework/cancellation.h"
 #include "tensorflow/core/framework/kernel_def_builder.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/tensor.h"
@@ -124,7 +125,20 @@ inline ParallelFor IntraOpThreads(OpKernelContext* context) {
 class CpuKernelCall : public KernelCall {
  public:
   explicit CpuKernelCall(OpKernelContext* context)
-      : KernelCall(context), parallel_(IntraOpThreads(context)) {}
+      : KernelCall(context), parallel_(IntraOpThreads(context)) {
+    parallel_.stop_context = context->cancellation_manager();
+    if (parallel_.stop_context == nullptr) return;
+    parallel_.stop = [](void* manager) {
+      return static_cast<tensorflow::CancellationManager*>(manager)
+          ->IsCancelled();
+    };
+  }
+
+  // What came of a call whose kernels ended so.
+  Status Ended(const Status& status) const {
+    return parallel_.Stopped() ? Error(Status::kCancelled, "cancelled")
+                               : status;
+  }
 
   bool IsOne(int input) const { return IsOneOnHost(*this, input); }
 
@@ -150,6 +164,9 @@ class GpuKernelCall : public KernelCall {
   // To look would mean to wait for the device.
   bool IsOne(int) const { return false; }
 
+  // What is on the stream cannot be called back.
+  Status Ended(const Status& status) const { return status; }
+
   const Stream& launcher() const { return stream_; }
 
  private:
@@ -169,7 +186,7 @@ class Kernel : public tensorflow::OpKernel {
 
   void Compute(OpKernelContext* context) override {
     Call call(context);
-    OP_REQUIRES_OK(context, ToAbsl(op_.Run(call)));
+    OP_REQUIRES_OK(context, ToAbsl(call.Ended(op_.Run(call))));
   }
 
  private:

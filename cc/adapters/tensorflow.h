@@ -55,6 +55,8 @@ inline absl::Status ToAbsl(const Status& status) {
       return absl::ResourceExhaustedError(status.message);
     case Status::kUnimplemented:
       return absl::UnimplementedError(status.message);
+    case Status::kCancelled:
+      return absl::CancelledError(status.message);
     default:
       return absl::InternalError(status.message);
   }

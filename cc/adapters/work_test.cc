@@ -73,6 +73,35 @@ void TestBlocks() {
   }
 }
 
+// What is asked to stop after some units begins no other, now and later.
+void TestStop() {
+  struct Asked {
+    std::atomic<int> left;
+    static bool Stop(void* asked) {
+      return static_cast<Asked*>(asked)->left.fetch_sub(1) <= 0;
+    }
+  };
+  for (const int workers : {1, 3}) {
+    Asked asked = {{5}};
+    tf_pairwise::ParallelFor parallel;
+    parallel.workers = workers;
+    parallel.stop = &Asked::Stop;
+    parallel.stop_context = &asked;
+    parallel.run = [](void*, int64_t units, double cost,
+                      tf_pairwise::ParallelFor::Body body, void* argument) {
+      Work work(units, cost, 2, body, argument);
+      std::thread helper([&work] { work.Do(1); });
+      work.Do(0);
+      helper.join();
+    };
+    std::atomic<int> runs{0};
+    for (int call = 0; call < 2; ++call) {
+      parallel(100, 1e5, [&runs](int64_t, int) { ++runs; });
+      EXPECT(runs == 5 && parallel.Stopped());
+    }
+  }
+}
+
 void TestHelpersAtTheSameTime() {
   for (int round = 0; round < 200; ++round) {
     Record record(64, 5);
@@ -112,6 +141,7 @@ void TestLateHelpers() {
 
 int main() {
   TestBlocks();
+  TestStop();
   TestHelpersAtTheSameTime();
   TestLateHelpers();
   if (failures == 0) std::printf("passed\n");

@@ -21,6 +21,15 @@ struct ParallelFor {
               void* argument) = nullptr;
   void* context = nullptr;
   int workers = 1;
+  // Where set, asked before each unit, by whichever thread is to run it. Once
+  // it says true it always does, and no unit of this or a later call begins:
+  // what the kernel makes is worth nothing, and who asked to stop says so. What
+  // runs between the calls still does, and must not take for an index or a size
+  // what a unit would have made (Stopped).
+  bool (*stop)(void* context) = nullptr;
+  void* stop_context = nullptr;
+
+  bool Stopped() const { return stop != nullptr && stop(stop_context); }
 
   // `function(unit, worker)` for each unit; inline where the whole is too
   // small to be worth waking a thread. It runs under the kernels' own
@@ -32,18 +41,32 @@ struct ParallelFor {
     if (run == nullptr || workers <= 1 || units == 1 ||
         cost * static_cast<double>(units) < kInlineCycles) {
       const FloatMode mode;
-      for (int64_t unit = 0; unit < units; ++unit) function(unit, 0);
+      for (int64_t unit = 0; unit < units && !Stopped(); ++unit) {
+        function(unit, 0);
+      }
       return;
     }
+    Units<Function> all = {this, &function};
     run(
         context, units, cost,
         [](void* argument, int64_t begin, int64_t end, int worker) {
-          const Function& body = *static_cast<const Function*>(argument);
+          const auto& [parallel, body] =
+              *static_cast<Units<Function>*>(argument);
           const FloatMode mode;
-          for (int64_t unit = begin; unit < end; ++unit) body(unit, worker);
+          for (int64_t unit = begin; unit < end && !parallel->Stopped();
+               ++unit) {
+            (*body)(unit, worker);
+          }
         },
-        const_cast<void*>(static_cast<const void*>(&function)));
+        &all);
   }
+
+ private:
+  template <typename Function>
+  struct Units {
+    const ParallelFor* parallel;
+    const Function* function;
+  };
 };
 
 }  // namespace tf_pairwise

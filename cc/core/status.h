@@ -18,7 +18,8 @@ struct TF_PAIRWISE_EXPORT Status {
     kInvalidArgument = 1,
     kInternal = 2,
     kResourceExhausted = 3,
-    kUnimplemented = 4
+    kUnimplemented = 4,
+    kCancelled = 5
   };
   Code code = kOk;
   char message[508] = {0};

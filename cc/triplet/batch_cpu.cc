@@ -224,7 +224,7 @@ void RunBatch(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
     RunRows(layout, anchors, parallel);
   }
   const double scale = ReduceAnchors(problem, layout.sums, arrays);
-  if (!with_gradient) return;
+  if (!with_gradient || parallel.Stopped()) return;
   if (!layout.dense) AddPairs(layout, problem, parallel);
   sides.Finish(scale, arrays.anchors_grad, arrays.refs_grad, parallel);
 }

@@ -169,6 +169,7 @@ void RunMine(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
     ForEachTriplet(problem, row, [&](int64_t, int64_t) { ++count; });
     begin[row.i + 1] = count;
   });
+  if (parallel.Stopped()) return;
   begin[0] = 0;
   for (int64_t i = 0; i < problem.n; ++i) begin[i + 1] += begin[i];
   int64_t* triplets = sink.allocate(sink.context, begin[problem.n]);
