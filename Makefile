@@ -111,7 +111,7 @@ fuzz: install
 bench: install
 	@$(BIN)/python -m tf_pairwise bench $(BENCH_FLAGS)
 
-CC_FILES = $(wildcard cc/*.cc cc/*/*.h cc/*/*.cc cc/*/*.cu)
+CC_FILES = $(wildcard cc/*.cc cc/*/*.h cc/*/*.cc cc/*/*.cu cmake/*.h cmake/*.cc)
 PY_FILES = $(wildcard setup.py build_backend python tests benchmarks examples)
 
 lint: $(VENV)/.lint

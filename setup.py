@@ -1,7 +1,7 @@
 """Builds the three native artefacts with CMake; the rest is in pyproject.toml.
 
 Environment variables:
-  TF_PAIRWISE_TF_ROOT     the TensorFlow to build for (see build_backend/find_tensorflow.py)
+  TF_PAIRWISE_TF_ROOT     the TensorFlow to build for, or several (build_backend/find_tensorflow.py)
   TF_PAIRWISE_TENSORFLOW  OFF builds the kernels and the NumPy module alone
   TF_PAIRWISE_CMAKE_ARGS  more arguments for CMake's configure step
   TF_PAIRWISE_BUILD_DIR   CMake's folder, kept between builds (build/cmake-<python>)
@@ -47,9 +47,9 @@ class CMakeBuild(build_ext):
         if ninja:
             configure.append(f"-DCMAKE_MAKE_PROGRAM={ninja}")
         if find_tensorflow.wanted():
-            root = find_tensorflow.find_root()
-            if root is not None:  # else CMake says what to do
-                configure.append(f"-DTF_PAIRWISE_TF_ROOT={root}")
+            roots = find_tensorflow.find_roots()
+            if roots:  # else CMake says what to do
+                configure.append(f"-DTF_PAIRWISE_TF_ROOT={';'.join(map(str, roots))}")
         else:
             configure.append("-DTF_PAIRWISE_TENSORFLOW=OFF")
         configure += shlex.split(os.environ.get("TF_PAIRWISE_CMAKE_ARGS", ""))

@@ -7,7 +7,8 @@ libraries; with --highway, the folder of Highway's headers or nothing. The first
 of these that holds a TensorFlow is taken:
 
 1. the environment variable TF_PAIRWISE_TF_ROOT, the folder `tensorflow/` of an
-   installation (or the site-packages folder around it);
+   installation (or the site-packages folder around it), or several with ':'
+   between them, for a wheel that serves more than one version;
 2. what this interpreter would import, which in an isolated build is nothing or
    the TensorFlow that the build requirements brought, unless that was for
    Highway's headers (find_highway) and the interpreter has one of its own;
@@ -66,17 +67,32 @@ def _site_folders() -> Iterator[str]:
     yield sysconfig.get_path("platlib", vars=base)
 
 
-def find_root() -> Path | None:
-    """The folder `tensorflow/` of the TensorFlow to build for, or None."""
+def _told(folder: str) -> Path:
+    """The folder `tensorflow/` that a part of TF_PAIRWISE_TF_ROOT means."""
+    for root in (Path(folder), Path(folder) / "tensorflow"):
+        if _is_root(root):
+            return root.resolve()
+    raise SystemExit(
+        f"TF_PAIRWISE_TF_ROOT={folder}: no TensorFlow there (expected "
+        "include/tensorflow and libtensorflow_framework.so.2)"
+    )
+
+
+def find_roots() -> list[Path]:
+    """The folders `tensorflow/` of the TensorFlows to build for: none, one, or those told."""
     override = os.environ.get("TF_PAIRWISE_TF_ROOT")
     if override:
-        for root in (Path(override), Path(override) / "tensorflow"):
-            if _is_root(root):
-                return root.resolve()
-        raise SystemExit(
-            f"TF_PAIRWISE_TF_ROOT={override}: no TensorFlow there (expected "
-            "include/tensorflow and libtensorflow_framework.so.2)"
-        )
+        return [_told(folder) for folder in override.split(os.pathsep) if folder]
+    found = _find_one()
+    return [] if found is None else [found]
+
+
+def find_root() -> Path | None:
+    """The first of the TensorFlows to build for, or None."""
+    return next(iter(find_roots()), None)
+
+
+def _find_one() -> Path | None:
     # Not importlib.util.find_spec, which answers from sys.modules first.
     spec = importlib.machinery.PathFinder.find_spec("tensorflow")
     imported = map(Path, spec.submodule_search_locations or ()) if spec else ()
@@ -111,15 +127,21 @@ def _has_highway(folder: Path) -> bool:
     return (folder / "hwy" / "highway.h").is_file()
 
 
-def find_highway(root: Path | None) -> Path | None:
-    """The folder of hwy/highway.h: of that TensorFlow, of the system, or of another TensorFlow.
+def find_highway(roots: list[Path]) -> Path | None:
+    """The folder of hwy/highway.h: of those TensorFlows, of the system, or of another TensorFlow.
 
     The other one is the build environment's (WITH_HIGHWAY), of which nothing else is used.
     """
-    folders = [] if root is None else [_highway_in(root)]
+    folders = [_highway_in(root) for root in roots]
     folders += _SYSTEM
     folders += [_highway_in(Path(folder) / "tensorflow") for folder in sys.path if folder]
     return next(filter(_has_highway, folders), None)
+
+
+def wants_highway(roots: list[Path]) -> bool:
+    """Whether a build for these needs another TensorFlow's headers of Highway beside them."""
+    stays = os.environ.get("TF_PAIRWISE_TF_ROOT") or is_own(roots[0])
+    return bool(stays) and find_highway(roots) is None
 
 
 # ---- what TensorFlow says of itself ----
@@ -204,10 +226,10 @@ def main() -> None:
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--highway", action="store_true")
     arguments = parser.parse_args()
-    root = find_root()
     if arguments.highway:
-        print(find_highway(root) or "")
+        print(find_highway(find_roots()) or "")
         return
+    root = find_root()
     if root is None:
         raise SystemExit(
             f'no TensorFlow found: `pip install "{REQUIREMENT}"`, or set TF_PAIRWISE_TF_ROOT, '

@@ -23,10 +23,10 @@ TOOLS = [
 def _requirements():
     if not find_tensorflow.wanted():
         return TOOLS
-    root = find_tensorflow.find_root()
-    if root is None:
+    roots = find_tensorflow.find_roots()
+    if not roots:
         return [*TOOLS, find_tensorflow.REQUIREMENT]
-    if find_tensorflow.is_own(root) and find_tensorflow.find_highway(root) is None:
+    if find_tensorflow.wants_highway(roots):
         return [*TOOLS, find_tensorflow.WITH_HIGHWAY]
     return TOOLS
 

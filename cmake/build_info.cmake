@@ -1,21 +1,12 @@
 # _build_info.json: what was built, for the errors at import and `info`. No path
 # of this machine is in it.
-macro(tf_pairwise_json_bool out value)
-  if(${value})
-    set(${out} true)
-  else()
-    set(${out} false)
-  endif()
-endmacro()
-tf_pairwise_json_bool(info_xla "${TF_PAIRWISE_WITH_XLA}")
-set(info_tensorflow null)
-set(info_abi null)
-if(TF_PAIRWISE_TENSORFLOW)
-  set(info_tensorflow "\"${TENSORFLOW_version}\"")
-  if("${TENSORFLOW_definitions}" MATCHES "_GLIBCXX_USE_CXX11_ABI=([01])")
-    set(info_abi ${CMAKE_MATCH_1})
-  endif()
-endif()
+set(info_ops "")
+foreach(minor IN LISTS TF_PAIRWISE_TENSORFLOWS)
+  string(APPEND info_ops
+    "${comma}\n    \"${minor}\": {\"tensorflow\": \"${TENSORFLOW_${minor}_version}\", "
+    "\"cxx11_abi\": ${TENSORFLOW_${minor}_abi}, \"xla\": ${TENSORFLOW_${minor}_xla}}")
+  set(comma ",")
+endforeach()
 # The architectures that the formulas compile for, and those of the kernels.
 set(info_device null)
 set(info_cuda null)
@@ -32,14 +23,12 @@ endif()
 
 file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/tf_pairwise/_build_info.json CONTENT [[{
   "version": "@tf_pairwise_version@",
-  "tensorflow": @info_tensorflow@,
-  "cxx11_abi": @info_abi@,
+  "ops": {@info_ops@},
   "compiler": "@CMAKE_CXX_COMPILER_ID@ @CMAKE_CXX_COMPILER_VERSION@",
   "python": "@PYTHON_VERSION@",
   "highway": "@HWY_VERSION@",
   "cuda": @info_cuda@,
   "device_formulas": @info_device@,
-  "xla": @info_xla@,
   "sanitize": @info_sanitize@
 }
 ]] @ONLY)

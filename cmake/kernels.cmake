@@ -14,6 +14,9 @@ add_library(tf_pairwise_kernels SHARED $<TARGET_OBJECTS:kernel_objects>)
 target_include_directories(tf_pairwise_kernels PUBLIC ${PROJECT_SOURCE_DIR}/cc)
 target_link_libraries(tf_pairwise_kernels PRIVATE ${CMAKE_DL_LIBS})
 
+tf_pairwise_make_portable(kernel_objects)
+tf_pairwise_make_portable(tf_pairwise_kernels)
+
 if(TF_PAIRWISE_SANITIZE)
   set(sanitize -fsanitize=${TF_PAIRWISE_SANITIZE} -fno-omit-frame-pointer -g)
   if(TF_PAIRWISE_SANITIZE MATCHES "undefined")

@@ -14,8 +14,8 @@ import tensorflow as tf
 
 import tf_pairwise as tpw
 from tests import calls, checks, inputs
-from tf_pairwise import _library
 from tf_pairwise import numpy as tpn
+from tf_pairwise._tensors import XLA
 
 # Large enough that work is split among threads in several ways.
 LARGE = calls.table(n=390, m=530, d=24, classes=40, lists=40, length=300)
@@ -78,7 +78,7 @@ def results_of_tensorflow():
             found[f"{name} {dtype}"] = calls.run(tpw, call, call.tensors(dtype))
     for metric in inputs.METRICS:
         found[f"second derivatives {metric}"] = second_derivatives(metric)
-    for name in calls.one_of_each(calls.compiles) if _library.build_info()["xla"] else ():
+    for name in calls.one_of_each(calls.compiles) if XLA else ():
         found[f"{name} compiled"] = compiled(LARGE[name])
     return {
         f"{name} {i}": (tf.bitcast(x, tf.uint16) if x.dtype == tf.bfloat16 else x).numpy()

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from tests import cuda_host
-from tf_pairwise import _library, _numpy
+from tf_pairwise import _numpy
+from tf_pairwise._tensors import XLA
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 
@@ -35,6 +36,6 @@ def test_in_tensorflow():
     run("in_tensorflow", 400, DEVICES=2)
 
 
-@pytest.mark.skipif(not _library.build_info()["xla"], reason="a build without XLA")
+@pytest.mark.skipif(not XLA, reason="a build without XLA")
 def test_in_xla():
     run("in_xla", 100)

@@ -12,6 +12,7 @@ import tf_pairwise as tpw
 from tests import calls, checks
 from tf_pairwise import _library
 from tf_pairwise import numpy as tpn
+from tf_pairwise._tensors import XLA
 
 CALLS = calls.one_of_each()
 # Without elements, so that they take no memory.
@@ -173,7 +174,7 @@ def test_ops_with_whatever_they_admit(name):
     assert done > 5 or name.endswith("MissingDerivative")
 
 
-@pytest.mark.skipif(not _library.build_info()["xla"], reason="a build without XLA")
+@pytest.mark.skipif(not XLA, reason="a build without XLA")
 @pytest.mark.parametrize("name", OPS)
 def test_ops_with_whatever_they_admit_under_xla(name):
     survive(name, 1, 25, compiled=True)
@@ -184,11 +185,11 @@ def test_ops_with_whatever_they_admit_under_xla(name):
 def test_ops_with_whatever_they_admit_for_long(name):
     for seed in range(2, 12):
         survive(name, seed, 400, compiled=False)
-        if _library.build_info()["xla"]:
+        if XLA:
             survive(name, seed, 40, compiled=True)
 
 
-@pytest.mark.skipif(not _library.build_info()["xla"], reason="a build without XLA")
+@pytest.mark.skipif(not XLA, reason="a build without XLA")
 def test_more_neighbours_than_memory_under_xla():
     x, none = tf.zeros([1, 2]), tf.constant(0, tf.int64)
 

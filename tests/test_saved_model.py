@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import tf_pairwise as tpw
 from tests import calls, checks
-from tf_pairwise import _library
+from tf_pairwise import _tensors
 
 
 class Model(tf.Module):
@@ -118,7 +118,7 @@ XLA = """
 """
 
 
-@pytest.mark.skipif(not _library.build_info()["xla"], reason="built without XLA")
+@pytest.mark.skipif(not _tensors.XLA, reason="built without XLA")
 def test_loaded_functions_compile(saved):
     """A loaded function inside one that XLA compiles: its ops were traced elsewhere."""
     done = checks.in_a_new_process(XLA, saved[0])

@@ -79,9 +79,9 @@ def run(tmp_path):
 def check_files(names):
     native = [n for n in names if n.endswith(".so")]
     assert "tf_pairwise/libtf_pairwise_kernels.so" in native
-    assert "tf_pairwise/_ops.so" in native
     assert [n for n in native if re.fullmatch(r"tf_pairwise/_numpy\.[\w-]+\.so", n)]
-    assert len(native) == 3
+    ops = {n for n in native if re.fullmatch(r"tf_pairwise/_ops_2\.\d+\.so", n)}
+    assert ops and len(native) == 2 + len(ops)
     for expected in ("_build_info.json", "py.typed", "__init__.py", "reference/__init__.py"):
         assert f"tf_pairwise/{expected}" in names
     assert not [n for n in names if n.endswith((".cc", ".h", ".o"))]
@@ -118,8 +118,13 @@ def test_metadata():
 def test_build_info():
     built = json.loads((PACKAGE / "_build_info.json").read_text())
     assert built["version"] == tpw.__version__
-    assert built["tensorflow"].split(".")[:2] == tf.__version__.split(".")[:2]
+    assert _library.ops_info(tf.__version__)["tensorflow"] in _library.built_for()
     assert built["sanitize"] is None
+    # An op library for each version that is said to be there, and no other.
+    libraries = {file.name for file in PACKAGE.glob("_ops*.so")}
+    assert libraries == {f"_ops_{minor}.so" for minor in built["ops"]}
+    for minor, build in built["ops"].items():
+        assert build["tensorflow"].startswith(f"{minor}.") and build["cxx11_abi"] == 1
 
 
 def needed(library):
@@ -135,7 +140,7 @@ def test_libraries_bring_nothing_in():
     system = re.compile(r"lib(stdc\+\+|gcc_s|c|m|pthread|dl|rt)\.so|ld-linux")
     allowed = {
         "libtf_pairwise_kernels.so": (),
-        "_ops.so": (
+        "_ops_": (
             "libtf_pairwise_kernels.so",
             "libtensorflow_framework.so.2",
             "libtensorflow_cc.so.2",
@@ -143,10 +148,12 @@ def test_libraries_bring_nothing_in():
         "_numpy.": ("libtf_pairwise_kernels.so",),
     }
     for start, own in allowed.items():
-        (library,) = PACKAGE.glob(f"{start}*" if start.endswith(".") else start)
-        libraries, paths = needed(library)
-        assert not [name for name in libraries if not system.match(name) and name not in own]
-        assert paths in ([], ["$ORIGIN"])
+        found = [file for file in PACKAGE.glob(f"{start}*") if file.suffix == ".so"]
+        assert found
+        for library in found:
+            libraries, paths = needed(library)
+            assert not [name for name in libraries if not system.match(name) and name not in own]
+            assert paths in ([], ["$ORIGIN"])
 
 
 def test_kernel_library_exports_only_ours():
@@ -318,7 +325,7 @@ def old_tensorflow(tmp_path):
 
 def test_another_version_first_is_an_import_error(run, old_tensorflow):
     said = run("import tensorflow, tf_pairwise", path=old_tensorflow, fails=True)
-    built = _library.build_info()["tensorflow"]
+    built = next(iter(_library.build_info()["ops"].values()))["tensorflow"]
     assert len(re.findall(r"^(\w*Error)", said, re.MULTILINE)) == 1
     for part in (built, "2.16.1", f"tensorflow~={built}", "--no-build-isolation"):
         assert part in said
@@ -348,12 +355,13 @@ def test_a_library_that_does_not_load_is_an_import_error(run, tmp_path):
         import tensorflow, pathlib
         from tf_pairwise import _library
         _library._ops = None
-        _library._LIBRARY = pathlib.Path({str(tmp_path)!r}) / "no_such.so"
+        _library.build_info()
+        _library._FOLDER = pathlib.Path({str(tmp_path)!r})
         _library.ops()
         """,
         fails=True,
     )
-    assert "ImportError" in said and "The loader said" in said and "no_such.so" in said
+    assert "ImportError" in said and "The loader said" in said and "_ops_2." in said
 
 
 # ---- which TensorFlow a build is for ----
@@ -405,6 +413,14 @@ def test_build_takes_the_tensorflow_it_is_told(finder, monkeypatch, tmp_path):
     (tmp_path / "tensorflow" / "include" / "tensorflow").mkdir(parents=True)
     (tmp_path / "tensorflow" / "libtensorflow_framework.so.2").touch()
     assert finder.find_root() == tmp_path.resolve() / "tensorflow"
+    other = tmp_path / "other"
+    (other / "include" / "tensorflow").mkdir(parents=True)
+    (other / "libtensorflow_framework.so.2").touch()
+    monkeypatch.setenv("TF_PAIRWISE_TF_ROOT", f"{tmp_path}:{other}")
+    assert finder.find_roots() == [tmp_path.resolve() / "tensorflow", other.resolve()]
+    monkeypatch.setenv("TF_PAIRWISE_TF_ROOT", f"{tmp_path}:{other / 'no_such'}")
+    with pytest.raises(SystemExit, match="no_such"):
+        finder.find_roots()
 
 
 @pytest.fixture
@@ -428,12 +444,12 @@ def test_build_is_for_ones_own_tensorflow_beside_one_that_was_brought_for_highwa
 ):
     own, brought = without_highway
     monkeypatch.setattr(sys, "path", [])
-    assert finder.find_root() == own and finder.find_highway(own) is None
+    assert finder.find_root() == own and finder.find_highway([own]) is None
     highway = brought / "include" / "external" / "com_google_highway"
     (highway / "hwy").mkdir(parents=True)
     (highway / "hwy" / "highway.h").touch()
     monkeypatch.setattr(sys, "path", [str(brought.parent)])
-    assert finder.find_root() == own and finder.find_highway(own) == highway
+    assert finder.find_root() == own and finder.find_highway([own]) == highway
 
 
 def test_backend_brings_highway_where_there_is_none(finder, without_highway, monkeypatch):
@@ -443,10 +459,10 @@ def test_backend_brings_highway_where_there_is_none(finder, without_highway, mon
     monkeypatch.syspath_prepend(FINDER.parent)
     backend = importlib.import_module("tf_pairwise_build")
     monkeypatch.setattr(backend, "find_tensorflow", finder)
-    monkeypatch.setattr(finder, "find_root", lambda: own)
-    monkeypatch.setattr(finder, "find_highway", lambda root: None)
+    monkeypatch.setattr(finder, "find_roots", lambda: [own])
+    monkeypatch.setattr(finder, "find_highway", lambda roots: None)
     assert finder.WITH_HIGHWAY in backend._requirements()
-    monkeypatch.setattr(finder, "find_highway", lambda root: own)
+    monkeypatch.setattr(finder, "find_highway", lambda roots: own)
     assert not [r for r in backend._requirements() if "tensorflow" in r]
 
 
@@ -456,9 +472,9 @@ def test_backend_requires_tensorflow_only_where_there_is_none(monkeypatch):
     monkeypatch.syspath_prepend(FINDER.parent)
     backend = importlib.import_module("tf_pairwise_build")
     found = backend.find_tensorflow
-    monkeypatch.setattr(found, "find_root", lambda: pathlib.Path("somewhere"))
+    monkeypatch.setattr(found, "find_roots", lambda: [pathlib.Path("somewhere")])
     assert not [r for r in backend._requirements() if "tensorflow" in r]
-    monkeypatch.setattr(found, "find_root", lambda: None)
+    monkeypatch.setattr(found, "find_roots", list)
     assert found.REQUIREMENT in backend._requirements()
     monkeypatch.setenv("TF_PAIRWISE_TENSORFLOW", "OFF")
     assert not [r for r in backend._requirements() if "tensorflow" in r]

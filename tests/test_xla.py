@@ -11,10 +11,9 @@ from tensorflow.python.framework import kernels
 import tf_pairwise as tpw
 from tests import calls, checks, inputs
 from tf_pairwise import _library, _tensors
+from tf_pairwise._tensors import XLA
 
-pytestmark = pytest.mark.skipif(
-    not _library.build_info()["xla"], reason="built for a TensorFlow without XLA's headers"
-)
+pytestmark = pytest.mark.skipif(not XLA, reason="built for a TensorFlow without XLA's headers")
 
 COMPILED = {name: call for name, call in calls.CALLS.items() if calls.compiles(call)}
 every_call = pytest.mark.parametrize("call", COMPILED.values(), ids=COMPILED)

@@ -1,10 +1,12 @@
 #ifndef TF_PAIRWISE_ADAPTERS_OPTIONS_H_
 #define TF_PAIRWISE_ADAPTERS_OPTIONS_H_
 
-#include <charconv>
+#include <locale.h>
+#include <stdlib.h>
+
+#include <cctype>
 #include <cstring>
 #include <string>
-#include <system_error>
 
 #include "core/names.h"
 #include "core/status.h"
@@ -15,7 +17,8 @@ namespace tf_pairwise {
 
 // A margin travels as text, because TensorFlow's float attributes are float32
 // and would round it: Python's repr of a double or, where there is a soft one,
-// "soft". Not strtod, which reads a decimal comma in some locales.
+// "soft". In the locale "C", for the sake of the decimal point; std::from_chars
+// would ask for a newer libstdc++ than wheels may.
 inline Status ParseMargin(const char* argument, const char* text,
                           double* margin, bool* soft = nullptr) {
   *margin = 0;
@@ -23,9 +26,11 @@ inline Status ParseMargin(const char* argument, const char* text,
     *soft = std::strcmp(text, "soft") == 0;
     if (*soft) return Ok();
   }
-  const char* end = text + std::strlen(text);
-  const std::from_chars_result result = std::from_chars(text, end, *margin);
-  if (result.ec != std::errc() || result.ptr != end) {
+  static const locale_t locale = newlocale(LC_ALL_MASK, "C", nullptr);
+  char* end = nullptr;
+  *margin = strtod_l(text, &end, locale);
+  const bool begins = *text == '-' || std::isalnum(*text);  // not with a space
+  if (!begins || *end != 0) {
     return InvalidArgument("%s: got \"%s\", expected a number%s", argument,
                            text, soft != nullptr ? " or \"soft\"" : "");
   }

@@ -74,10 +74,9 @@ def info() -> int:
     built = _library.build_info()
     lines = {
         "tf_pairwise": built["version"],
-        "built for": f"TensorFlow {built['tensorflow']}" if built["tensorflow"] else "NumPy only",
+        "built for": f"TensorFlow {_library.built_for()}" if built["ops"] else "NumPy only",
         "compiler": f"{built['compiler']}, Highway {built['highway']}",
         "gpu kernels": built["cuda"] or "none in this build",
-        "xla": "yes" if built["xla"] else "no",
         "python": f"{platform.python_version()} on {platform.machine()}",
         "numpy": np.__version__,
     }
@@ -91,7 +90,7 @@ def info() -> int:
     lines.update(_gpu_lines())
 
     failed = False
-    if built["tensorflow"] is None:
+    if not built["ops"]:
         pass
     elif not _has_tensorflow():
         lines["tensorflow"] = "not installed: only tf_pairwise.numpy works"
@@ -110,6 +109,7 @@ def info() -> int:
             sees = len(tf.config.list_physical_devices("GPU"))
             lines["tensorflow"] = f"{tf.__version__}, Keras {_installed('keras')}, sees {sees} GPUs"
             lines["ops"] = f"{len(names)}: {', '.join(names)}"
+            lines["xla"] = "yes" if _library.ops_info(tf.__version__)["xla"] else "no"
             lines["ops on gpu"] = _ops_on_gpu()
     for label, value in lines.items():
         print(f"{label + ':':14}{value}")
@@ -160,7 +160,7 @@ def _tensorflow_checks(
         parts = ("value", "dx", "dy", "dz")
         for part, a, b in zip(parts, made, expected, strict=True):
             yield f"{name} {part}", a.numpy(), b.numpy()
-        if not _library.build_info()["xla"]:
+        if not _library.ops_info(tf.__version__)["xla"]:
             continue
         compiled = tf.function(
             lambda call=call: results(call, tpw), autograph=False, jit_compile=True
@@ -227,7 +227,7 @@ def check() -> int:
     x, y, z = random.normal(size=(3, 37, 19)).astype(np.float32)
     labels = np.repeat(np.arange(10), 4)[:37].astype(np.int64)
     checks = list(_numpy_checks(x, y))
-    if _library.build_info()["tensorflow"] and _has_tensorflow():
+    if _library.build_info()["ops"] and _has_tensorflow():
         checks += _tensorflow_checks(x, y, z, labels)
     else:
         print("no TensorFlow: only tf_pairwise.numpy is checked")

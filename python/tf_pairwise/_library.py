@@ -1,7 +1,7 @@
 """Loads the op library with TensorFlow, and says what to do where it cannot be.
 
-An op library is bound to the C++ ABI of one minor version of TensorFlow;
-`_build_info.json`, written by the build, says which.
+An op library is bound to the C++ ABI of one minor version of TensorFlow. There is one for each
+version that the package was built for; `_build_info.json`, written by the build, says which.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from types import ModuleType
 from typing import Any
 
 _FOLDER = Path(__file__).parent
-_LIBRARY = _FOLDER / "_ops.so"
 _lock = threading.Lock()
 _ops: ModuleType | None = None
 
@@ -33,6 +32,22 @@ def build_info() -> dict[str, Any]:
             f"tf_pairwise in {_FOLDER} is not built: this is its source; "
             "`pip install .` in the checkout builds and installs it"
         ) from None
+
+
+def _listing(words: Sequence[str], last: str) -> str:
+    """a, b or c"""
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def built_for() -> str:
+    """The versions of TensorFlow that there are ops for, for a reader; "" if for none."""
+    versions = [build["tensorflow"] for build in build_info()["ops"].values()]
+    return _listing(versions, "and") if versions else ""
+
+
+def ops_info(version: str) -> dict[str, Any] | None:
+    """What the ops for this version of TensorFlow were built with; None if there are none."""
+    return build_info()["ops"].get(".".join(version.split(".")[:2]))
 
 
 def ops() -> ModuleType:
@@ -52,28 +67,32 @@ def _import_tensorflow() -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != "tensorflow":
             raise
-        built = build_info()["tensorflow"]
-        wanted = f"tensorflow~={built}" if built else "tensorflow"
         raise ImportError(
             "tf_pairwise: TensorFlow is not installed, and all but tf_pairwise.numpy needs it: "
-            f'pip install "{wanted}" (or tensorflow-cpu)'
+            f"{_how_to_install()}"
         ) from None
 
 
 def _load(tensorflow: ModuleType) -> ModuleType:
-    built = build_info()["tensorflow"]
     found = tensorflow.__version__
-    if built is None:
+    if not build_info()["ops"]:
         raise ImportError(
             "tf_pairwise was built without TensorFlow (TF_PAIRWISE_TENSORFLOW=OFF): only "
             f"tf_pairwise.numpy is in it. {_how_to_build()}"
         )
-    if built.split(".")[:2] != found.split(".")[:2]:
-        raise ImportError(_mismatch(built, found))
+    if ops_info(found) is None:
+        raise ImportError(_mismatch(found))
+    minor = ".".join(found.split(".")[:2])
     try:
-        return tensorflow.load_op_library(str(_LIBRARY))
+        return tensorflow.load_op_library(str(_FOLDER / f"_ops_{minor}.so"))
     except (tensorflow.errors.OpError, OSError, RuntimeError) as error:
-        raise ImportError(f"{_mismatch(built, found)}\nThe loader said: {error}") from None
+        raise ImportError(f"{_mismatch(found)}\nThe loader said: {error}") from None
+
+
+def _how_to_install() -> str:
+    builds = build_info()["ops"].values()
+    wanted = [f'"tensorflow~={build["tensorflow"]}"' for build in builds] or ["tensorflow"]
+    return f"pip install {_listing(wanted, 'or')} (or tensorflow-cpu)"
 
 
 def _how_to_build() -> str:
@@ -85,12 +104,11 @@ def _how_to_build() -> str:
     )
 
 
-def _mismatch(built: str, found: str) -> str:
+def _mismatch(found: str) -> str:
     return (
-        f"tf_pairwise {build_info()['version']} was built for TensorFlow {built} and cannot be "
-        f"loaded into TensorFlow {found}: a custom-op library works with the version of "
-        f'TensorFlow it was built for. Either install that: pip install "tensorflow~={built}" '
-        f"(or tensorflow-cpu). Or: {_how_to_build()}"
+        f"tf_pairwise {build_info()['version']} was built for TensorFlow {built_for()} and cannot "
+        f"be loaded into TensorFlow {found}: a custom-op library works with the minor version of "
+        f"TensorFlow it was built for. Either: {_how_to_install()}. Or: {_how_to_build()}"
     )
 
 
@@ -101,7 +119,10 @@ def load_with_tensorflow(families: Sequence[str]) -> None:
     SavedModel to load, and before XLA's first compilation, which collects its
     kernels once. No device is initialised by it.
     """
-    if not _LIBRARY.exists():  # built without TensorFlow, or the bare source: ops() says so
+    try:
+        if not build_info()["ops"]:  # ops() says so
+            return
+    except ImportError:  # the bare source: build_info() says so
         return
 
     def load() -> None:

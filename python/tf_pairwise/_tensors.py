@@ -9,10 +9,10 @@ from tf_pairwise import _arguments, _library
 
 DTYPES = frozenset((tf.float16, tf.bfloat16, tf.float32, tf.float64))
 
-XLA = _library.build_info()["xla"]
-GPU_KERNELS = _library.build_info()["cuda"]
-
 ops = _library.ops()
+
+XLA = _library.ops_info(tf.__version__)["xla"]
+GPU_KERNELS = _library.build_info()["cuda"]
 
 
 def points(name, value, like=None, like_name=None):
@@ -40,10 +40,9 @@ def _refuse_xla():
     """Says what to do where XLA's own error would only name an op."""
     if not XLA:
         raise NotImplementedError(
-            "this build of tf_pairwise has no XLA kernels: it was built for TensorFlow "
-            f"{_library.build_info()['tensorflow']}, which lacks XLA's headers (2.20 and 2.21 "
-            "have them), or with TF_PAIRWISE_XLA=OFF; use jit_compile=False, or "
-            "tf_pairwise.reference"
+            f"this build of tf_pairwise has no XLA kernels for TensorFlow {tf.__version__}, which "
+            "lacks XLA's headers (2.20 and 2.21 have them), or it was made with "
+            "TF_PAIRWISE_XLA=OFF; use jit_compile=False, or tf_pairwise.reference"
         )
     if not GPU_KERNELS and _compiles_for_gpu():
         raise NotImplementedError(
