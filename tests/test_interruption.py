@@ -20,6 +20,8 @@ N, D = 400_000, 64
 LONG = {
     "batch_triplet_loss tiles": "api.batch_triplet_loss(x, labels, mining='hard')",
     "batch_triplet_loss rows": "api.batch_triplet_loss(x, labels, mining='semi_hard')",
+    "batch_triplet_loss hard rows": "api.batch_triplet_loss(x, labels, mining='hard', "
+    "ref_embeddings=x, ref_labels=labels)",
     "batch_contrastive_loss": "api.batch_contrastive_loss(x, labels)",
     "nt_xent_loss": "api.nt_xent_loss(x, labels)",
     "sigmoid_contrastive_loss": "api.sigmoid_contrastive_loss(x, x, 10.0, -10.0)",
@@ -63,8 +65,11 @@ ON_NUMPY = (
 )
 
 
-def code_of(call):
-    return ON_NUMPY.replace("CALL", call[:-1] + ", **options)")
+def interrupt(call, gradient, threads):
+    code = ON_NUMPY.replace("CALL", call[:-1] + ", **options)")
+    # Memory that is not what it was made as, but 0x5a or 0xa5: what was not computed is no index.
+    for fill in ("90", "165"):
+        checks.in_a_new_process(code, gradient, threads, timeout=LIMIT, MALLOC_PERTURB_=fill)
 
 
 @pytest.mark.parametrize("gradient", ["value", "gradient"])
@@ -72,12 +77,12 @@ def code_of(call):
 def test_ctrl_c_in_numpy(name, gradient):
     if name == "nearest_neighbors" and gradient == "gradient":
         pytest.skip("has no gradient")
-    checks.in_a_new_process(code_of(LONG[name]), gradient, 2, timeout=LIMIT)
+    interrupt(LONG[name], gradient, 2)
 
 
 @pytest.mark.parametrize("name", [*MINE, "batch_triplet_loss rows"])
 def test_ctrl_c_in_numpy_on_one_thread(name):
-    checks.in_a_new_process(code_of({**LONG, **MINE}[name]), "value", 1, timeout=LIMIT)
+    interrupt({**LONG, **MINE}[name], "value", 1)
 
 
 def test_a_handler_that_does_not_raise_lets_the_call_go_on():
