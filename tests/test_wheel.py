@@ -112,7 +112,13 @@ def test_metadata():
     assert metadata["Version"] == tpw.__version__
     required = [r for r in metadata.get_all("Requires-Dist") if "extra" not in r]
     assert [re.match(r"[\w-]+", r).group() for r in required] == ["numpy"]
-    assert {"tensorflow", "tensorflow-cpu"} <= set(metadata.get_all("Provides-Extra"))
+    extras = set(metadata.get_all("Provides-Extra"))
+    assert {"tensorflow", "tensorflow-cpu", "and-cuda", "demo", "test"} == extras
+    # The extra asks for what the file of requirements does.
+    asked = (ROOT / "requirements" / "test.txt").read_text().splitlines()
+    asked = {re.match(r"[\w-]+", line).group() for line in asked if line and line[0] != "#"}
+    extra = {r for r in metadata.get_all("Requires-Dist") if re.search(r"extra == .test.", r)}
+    assert {re.match(r"[\w-]+", r).group() for r in extra} == asked - {"numpy"}
 
 
 def test_build_info():

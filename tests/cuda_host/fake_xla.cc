@@ -4,7 +4,7 @@
 // memory (fake_driver.cc) and back, on a stream and with an allocator of it.
 //
 // Loaded before TensorFlow, with RTLD_GLOBAL: it takes the place of the
-// function by which _ops.so asks for XLA's interface.
+// function by which _ops_2.21.so asks for XLA's interface.
 
 #include <dlfcn.h>
 
