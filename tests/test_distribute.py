@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tf_pairwise._tensors import XLA
+
 HERE = Path(__file__).parent
 TIMEOUT = 420  # seconds; each takes 10 to 45 where the cores are shared
 
@@ -104,6 +106,8 @@ def test_mirrored(replicas):
 # has chosen another, two curves drift apart (in the demo's epochs 3 to 8, to 2e-3).
 @pytest.mark.parametrize("mode", [["--jit"], ["--workers", "2"]], ids=["jit", "workers"])
 def test_demo_learns_alike(mode):
+    if mode == ["--jit"] and not XLA:
+        pytest.skip("TensorFlow without XLA's headers")
     command = [sys.executable, str(HERE.parent / "examples" / "train_digits.py"), *mode]
     command += ["--only-train", "--mining", "all", "--epochs", "6"]
     demo = subprocess.Popen(

@@ -19,6 +19,7 @@ import tf_pairwise as tpw
 from tests import checks, inputs
 from tests.checks import DTYPES, LOSS_TOLERANCE, assert_close
 from tf_pairwise import reference
+from tf_pairwise._tensors import XLA
 from tf_pairwise.keras import CrossBatchMemory, callbacks, losses, metrics
 
 N, D, B, L = 12, 5, 4, 6
@@ -737,6 +738,7 @@ def test_fit_evaluate_predict():
     assert evaluated["loss"] == pytest.approx(sum(means.values()), rel=1e-5)
 
 
+@pytest.mark.skipif(not XLA, reason="TensorFlow without XLA's headers")
 def test_fit_compiled_by_xla():
     """As Keras does by default on a machine with a GPU; with weights and metrics."""
     x, y = _all_data()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tf_pairwise as tpw
-from tests import calls, checks, inputs
+from tests import callers, calls, checks, inputs
 from tf_pairwise import _numpy
 from tf_pairwise import numpy as tpn
 
@@ -55,13 +55,36 @@ def _array(*shape, seed=0, dtype="float32"):
     return inputs.points(*shape, seed=seed).astype(dtype)
 
 
-def test_arrays_of_any_layout():
+@pytest.mark.parametrize("layout", callers.LAYOUTS)
+def test_arrays_of_any_layout(layout):
+    for name, call in calls.one_of_each().items():
+        expected = calls.run_numpy(call, call.arrays("float32"))
+        checks.assert_same_bits(callers.run_as(layout, call, "float32"), expected, name)
+
+
+def test_the_layouts_are_what_they_are_called():
+    x = inputs.points(5, 4)
+    flags = {name: np.asanyarray(change(x)).flags for name, change in callers.LAYOUTS.items()}
+    assert not flags["unaligned"].aligned and flags["unaligned"].c_contiguous
+    assert not flags["read-only"].writeable and flags["fortran"].f_contiguous
+    assert not flags["strided"].c_contiguous and not flags["reversed"].c_contiguous
+    assert not callers.LAYOUTS["byte-swapped"](x).dtype.isnative
+
+
+def test_masked_arrays():
+    x = np.ma.masked_invalid(inputs.points(5, 4))
+    with pytest.raises(TypeError, match="x: got a masked array, expected one without a mask"):
+        tpn.pairwise_distance(x)
+    with pytest.raises(TypeError, match="labels: got a masked array"):
+        tpn.batch_triplet_loss(x.data, np.ma.array(np.zeros(5, int)))
+
+
+def test_arrays_that_another_thread_changes():
+    callers.check_arrays_that_change(seconds=3)
+
+
+def test_lists_and_labels():
     x = _array(N, D)
-    wanted = tpn.pairwise_distance(x)
-    frozen = x.copy()
-    frozen.flags.writeable = False
-    for same in (np.asfortranarray(x), np.repeat(x, 2, axis=0)[::2], x.astype(">f4"), frozen):
-        checks.assert_same_bits([tpn.pairwise_distance(same)], [wanted])
     assert tpn.pairwise_distance(x.tolist()).dtype == np.float64
     for dtype in (np.int8, np.uint16, np.int32, np.uint64):
         labels = inputs.labels(N, 4, dtype=dtype)
@@ -106,8 +129,11 @@ def test_the_module_checks_what_it_reads():
     """Whatever it is given: it never reads memory that is not there."""
     x = np.ones((4, 3), np.float32)
     assert np.array_equal(paired(x, x)[0], np.full(4, -3, np.float32))
-    for other in (x.astype(np.float64), np.asfortranarray(x), x[:, ::-1], [[1.0]], x.astype(">f4")):
-        with pytest.raises(TypeError, match="y: expected a C-contiguous array of dtype float32"):
+    others = (x.astype(np.float64), np.asfortranarray(x), x[:, ::-1], [[1.0]], x.astype(">f4"))
+    for other in (*others, callers.LAYOUTS["unaligned"](x)):
+        with pytest.raises(
+            TypeError, match="y: expected an aligned C-contiguous array of dtype float32"
+        ):
             paired(x, other)
     with pytest.raises(TypeError, match="inputs: got 1, expected 2"):
         _numpy.run("PairedDistance", {"T": "float32", "metric": "dot"}, [x], 1)

@@ -147,7 +147,9 @@ inline DType FloatType(Element element, DType t) {
                                        : ComputeType(t);
 }
 
-// NumPy's array; None is one without elements.
+// NumPy's array; None is one without elements. What is not points is copied:
+// kernels take labels, masks and splits for indices after they have looked at
+// them once, and another thread may write to the caller's.
 inline NumpyInput ViewOnHost(const NumpyArgument& argument, DType t,
                              const py::object& value) {
   NumpyInput input;
@@ -159,12 +161,19 @@ inline NumpyInput ViewOnHost(const NumpyArgument& argument, DType t,
   const auto array =
       is_array ? py::reinterpret_borrow<py::array>(value) : py::array();
   if (!is_array || !(array.flags() & py::array::c_style) ||
+      !(array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) ||
       !array.dtype().equal(dtype)) {
     throw py::type_error(std::string(argument.name) +
-                         ": expected a C-contiguous array of dtype " +
+                         ": expected an aligned C-contiguous array of dtype " +
                          std::string(py::str(dtype)));
   }
-  input.data = array.data();
+  if (argument.element != Element::kT) {
+    input.array = py::array(
+        dtype,
+        std::vector<py::ssize_t>(array.shape(), array.shape() + array.ndim()),
+        array.data());
+  }
+  input.data = py::reinterpret_borrow<py::array>(input.array).data();
   input.shape.sizes.assign(array.shape(), array.shape() + array.ndim());
   return input;
 }

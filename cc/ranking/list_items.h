@@ -187,8 +187,9 @@ bool GatherItems(const ListRankingLoss& problem, ListInput<T> input,
   for (int64_t p = 0; p < count; ++p) {
     const int32_t k = list.keys[p].offset;
     list.keys[p].position = static_cast<int32_t>(p);
-    items.scores[p] = input.scores[k];
-    check += input.scores[k] - input.scores[k];  // NaN of a NaN and of an Inf
+    const T score = input.scores[k];
+    items.scores[p] = score;
+    check += score - score;  // NaN of a NaN and of an Inf
     items.weights[p] = input.weights == nullptr ? T(1) : input.weights[k];
     list.relevance[p] = list.keys[p].key;
     items.loss[p] = items.slope[p] = 0;

@@ -175,12 +175,16 @@ void RunMine(const BatchTripletLoss& problem, const BatchTripletArrays& arrays,
   int64_t* triplets = sink.allocate(sink.context, begin[problem.n]);
   if (triplets == nullptr || begin[problem.n] == 0) return;
   ForEachAnchor(problem, layout, parallel, [&](const MinedRow<T>& row) {
+    // As many as were counted, whatever another thread writes to the points.
     int64_t* out = triplets + 3 * begin[row.i];
+    int64_t* const end = triplets + 3 * begin[row.i + 1];
     ForEachTriplet(problem, row, [&](int64_t p, int64_t n) {
+      if (out == end) return;
       *out++ = row.i;
       *out++ = p;
       *out++ = n;
     });
+    while (out != end) *out++ = row.i;
   });
 }
 

@@ -97,14 +97,19 @@ def _array(name, value, first=None):
     found = _device.argument(name, value)
     if first is not None:
         _device.check_together(name, found, first)
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name}: got a masked array, expected one without a mask, which would be lost: a "
+            "sample_weight of 0, or mask of the ranking losses, leaves out what it is the weight of"
+        )
     return np.asarray(value) if found is None else found
 
 
 def _stored(value, dtype=None):
-    """Contiguous, of a dtype, in the processor's order of bytes."""
+    """Contiguous and aligned, of a dtype, in the processor's order of bytes."""
     if isinstance(value, _device.Argument):
         return value.stored(dtype)
-    return np.asarray(value, dtype or value.dtype.newbyteorder("="), order="C")
+    return np.require(value, dtype or value.dtype.newbyteorder("="), "CA")
 
 
 def _int64(name, value):
