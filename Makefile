@@ -23,13 +23,14 @@ SOURCES := $(shell find cc cmake build_backend benchmarks python -type f \
            $(wildcard tests/cuda_host/*.cc tests/cuda_host/*.h) \
            CMakeLists.txt setup.py pyproject.toml build_pip_pkg.sh $(wildcard README.md) LICENSE
 
-.PHONY: help venv build install demo test test-all test-cc test-gpu asan fuzz bench lint format clean distclean FORCE
+.PHONY: help venv build install demo test test-all test-cc test-gpu asan tsan sanitize-quick fuzz bench lint format clean distclean FORCE
 help:
 	@echo 'make demo      build, install into $(VENV), train on handwritten digits'
 	@echo 'make test      build, install into $(VENV), run the tests'
 	@echo 'make test-all  the same with the long sweeps'
 	@echo 'make test-gpu  on a machine with a GPU, the tests of it: SANITIZER=memcheck or racecheck'
 	@echo 'make asan      the kernels under AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make tsan      the same under ThreadSanitizer'
 	@echo 'make fuzz      random calls against the reference: MINUTES=10 SEED=0'
 	@echo 'make build     the wheel, into dist/ (./build_pip_pkg.sh DEST for elsewhere)'
 	@echo 'make bench     the benchmarks'
@@ -80,7 +81,7 @@ $(VENV)/.installed: $(BUILD)/.wheel
 demo: install
 	@$(BIN)/python examples/train_digits.py $(DEMO_FLAGS)
 
-test: install $(if $(CC_TESTS),test-cc)
+test: install $(if $(CC_TESTS),test-cc) sanitize-quick
 	@$(BIN)/python -m pytest -m 'not slow' $(PYTEST_FLAGS)
 
 test-all: install $(if $(CC_TESTS),test-cc)
@@ -97,10 +98,14 @@ test-gpu: install
 	@TF_PAIRWISE_TEST_GPU=1 $(if $(SANITIZER),compute-sanitizer --tool $(SANITIZER) --error-exitcode 1) \
 	  $(BIN)/python -m pytest -q tests/test_gpu.py tests/gpu_ops.py $(GPU_FLAGS)
 
-# Under AddressSanitizer and UndefinedBehaviorSanitizer, in a build of their own.
-asan: venv
+# Under sanitizers, each in a build of its own; the quick one is a part of `make test`.
+asan tsan: venv
 	@mkdir -p build
-	@tests/sanitize.sh $(BIN) build/sanitized
+	@tests/sanitize.sh $@ $(BIN) build/$@
+
+sanitize-quick: venv
+	@mkdir -p build
+	@tests/sanitize.sh quick $(BIN) build/quick
 
 # Random calls against the reference, for MINUTES from SEED on.
 MINUTES ?= 1
