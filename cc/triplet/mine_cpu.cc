@@ -6,12 +6,20 @@
 #include "core/float_mode.h"
 #include "core/pairs-inl.h"
 #include "core/scratch.h"
+#include "core/sort.h"
 #include "tile/row_walk.h"
 #include "triplet/triplet.h"
 #include "triplet/triplet_pair-inl.h"
 
 namespace tf_pairwise {
 namespace {
+
+// A negative of an anchor.
+template <typename T>
+struct Negative {
+  T distance;
+  int64_t index;
+};
 
 // An anchor and its distances.
 template <typename T>
@@ -23,69 +31,117 @@ struct MinedRow {
   const LaneOf<T>* of_ref;
   const int32_t* members;  // of its class, itself perhaps among them
   int64_t members_count;
+  Negative<T>* negatives;  // in order; by distance where they are `sorted`
+  int64_t negatives_count;
+  bool sorted;
 
   // A NaN is in no triplet.
   bool IsThere(int64_t j) const {
     return !IsItself(i, j, diagonal) && distances[j] == distances[j];
   }
-  bool Negative(int64_t j) const {
-    return IsThere(j) && !SameClass(of_ref[j], own_class);
-  }
 };
 
-// The member of [0, count) that `is` and Best says, of equals the first; -1
-// for none.
-template <class Best, typename T, typename IndexOf, typename Is>
-int64_t Choose(const MinedRow<T>& row, int64_t count, const IndexOf& index,
-               const Is& is) {
-  int64_t best = -1;
-  for (int64_t e = 0; e < count; ++e) {
-    const int64_t j = index(e);
-    if (is(j) &&
-        (best < 0 || Best::Better(row.distances[j], row.distances[best]))) {
-      best = j;
+// Of the first of [0, count) for which `is` does not hold, where it holds for
+// those before and for none after.
+template <typename Is>
+int64_t FirstNot(int64_t count, const Is& is) {
+  int64_t begin = 0;
+  while (begin < count) {
+    const int64_t middle = begin + (count - begin) / 2;
+    if (is(middle)) {
+      begin = middle + 1;
+    } else {
+      count = middle;
     }
   }
-  return best;
+  return begin;
 }
 
-// The negative that `is` and Best says.
+// The negatives of a row into `room` for twice as many as there are columns,
+// sorted if that is worth it: where many positives look for theirs.
+template <typename T>
+void FindNegatives(Mining mining, Negative<T>* room, MinedRow<T>& row) {
+  constexpr int64_t kFewPositives = 16;
+  row.negatives = room;
+  row.negatives_count = 0;
+  for (int64_t j = 0; j < row.m; ++j) {
+    if (SameClass(row.of_ref[j], row.own_class) || !row.IsThere(j)) continue;
+    room[row.negatives_count++] = {row.distances[j], j};
+  }
+  row.sorted = mining == Mining::kSemiHard && row.members_count > kFewPositives;
+  if (!row.sorted) return;
+  MergeSort(room, room + row.m, row.negatives_count,
+            [](const Negative<T>& a, const Negative<T>& b) {
+              return a.distance < b.distance;
+            });
+}
+
+// The negative that `is` and Best says, of equals the first; -1 for none.
 template <class Best, typename T, typename Is>
 int64_t ChooseNegative(const MinedRow<T>& row, const Is& is) {
-  return Choose<Best>(
-      row, row.m, [](int64_t j) { return j; },
-      [&](int64_t j) { return row.Negative(j) && is(row.distances[j]); });
+  const Negative<T>* best = nullptr;
+  for (int64_t e = 0; e < row.negatives_count; ++e) {
+    const Negative<T>& negative = row.negatives[e];
+    if (is(negative.distance) &&
+        (best == nullptr || Best::Better(negative.distance, best->distance))) {
+      best = &negative;
+    }
+  }
+  return best == nullptr ? -1 : best->index;
 }
 
 template <typename T, typename Take>
 void TakeHardest(const MinedRow<T>& row, const Take& take) {
-  const int64_t positive = Choose<Farthest>(
-      row, row.members_count,
-      [&](int64_t e) { return int64_t{row.members[e]}; },
-      [&](int64_t j) { return row.IsThere(j); });
+  int64_t positive = -1;
+  for (int64_t e = 0; e < row.members_count; ++e) {
+    const int64_t p = row.members[e];
+    if (row.IsThere(p) &&
+        (positive < 0 ||
+         Farthest::Better(row.distances[p], row.distances[positive]))) {
+      positive = p;
+    }
+  }
   if (positive < 0) return;
   const int64_t negative = ChooseNegative<Nearest>(row, [](T) { return true; });
   if (negative >= 0) take(positive, negative);
 }
 
-// Of positive p: the nearest negative beyond it, else the farthest.
+// The negative of a positive: the nearest beyond it, else the farthest.
+template <typename T>
+int64_t SemiHardOf(const MinedRow<T>& row, T positive) {
+  const int64_t count = row.negatives_count;
+  if (!row.sorted) {
+    const int64_t negative = ChooseNegative<Nearest>(
+        row, [&](T distance) { return IsBeyond(positive, distance); });
+    return negative >= 0
+               ? negative
+               : ChooseNegative<Farthest>(row, [](T) { return true; });
+  }
+  if (count == 0) return -1;
+  const auto distance = [&](int64_t e) { return row.negatives[e].distance; };
+  int64_t at = FirstNot(
+      count, [&](int64_t e) { return !IsBeyond(positive, distance(e)); });
+  if (at == count) {
+    // Of the farthest ones the first.
+    at = FirstNot(count,
+                  [&](int64_t e) { return distance(e) < distance(count - 1); });
+  }
+  return row.negatives[at].index;
+}
+
 template <typename T, typename Take>
 void TakeSemiHard(const MinedRow<T>& row, int64_t p, const Take& take) {
-  const T positive = row.distances[p];
-  int64_t negative = ChooseNegative<Nearest>(
-      row, [&](T distance) { return IsBeyond(positive, distance); });
-  if (negative < 0) {
-    negative = ChooseNegative<Farthest>(row, [](T) { return true; });
-  }
+  const int64_t negative = SemiHardOf(row, row.distances[p]);
   if (negative >= 0) take(p, negative);
 }
 
 template <class Rule, typename T, typename Take>
 void TakeEvery(const MinedRow<T>& row, T margin, int64_t p, const Take& take) {
-  for (int64_t j = 0; j < row.m; ++j) {
-    if (row.Negative(j) && Takes(Rule(), row.distances[p], row.distances[j],
-                                 ThresholdOf(row.distances[j], margin))) {
-      take(p, j);
+  for (int64_t e = 0; e < row.negatives_count; ++e) {
+    const T distance = row.negatives[e].distance;
+    if (Takes(Rule(), row.distances[p], distance,
+              ThresholdOf(distance, margin))) {
+      take(p, row.negatives[e].index);
     }
   }
 }
@@ -125,10 +181,14 @@ struct MineLayout {
   int64_t* begin;  // [n + 1], where each anchor's triplets begin
 
   MineLayout(const BatchTripletLoss& problem, Scratch& scratch, int workers) {
+    RowWalkOptions options;
+    Scratch counter(nullptr);
+    counter.Take<Negative<T>>(2 * problem.m);
+    options.worker_bytes = counter.bytes();
     walk.LayOut(scratch,
                 {problem.dtype, problem.metric, problem.metric, problem.n,
                  problem.m, problem.d, problem.self},
-                RowWalkOptions(), workers);
+                options, workers);
     classes.LayOut(scratch, problem.n, problem.m, problem.self);
     begin = scratch.Take<int64_t>(problem.n + 1);
   }
@@ -141,6 +201,8 @@ void ForEachAnchor(const BatchTripletLoss& problem, const MineLayout<T>& layout,
   const int64_t diagonal = DiagonalOf(problem);
   layout.walk.Run(
       diagonal, parallel, [&](const typename RowWalk<T>::Rows& rows) {
+        Scratch worker(rows.scratch);
+        auto* negatives = worker.Take<Negative<T>>(2 * problem.m);
         for (int64_t r = 0; r < rows.block.rows; ++r) {
           MinedRow<T> row;
           row.i = rows.block.row + r;
@@ -150,6 +212,7 @@ void ForEachAnchor(const BatchTripletLoss& problem, const MineLayout<T>& layout,
           row.own_class = layout.classes.of_anchor[row.i];
           row.of_ref = layout.classes.of_ref;
           row.members = layout.classes.MembersOf(row.i, &row.members_count);
+          FindNegatives(problem.mining, negatives, row);
           function(row);
         }
       });
