@@ -723,3 +723,17 @@ def test_few_rows_with_a_weight(kind, n, d, which):
         assert_same_softmax(kind, scaled, labels, True, ("tape", "traced"), of=of)
         narrow = [x.astype(np.float32) for x in scaled]
         assert_same_softmax(kind, narrow, labels, True, of=of)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_confident_positive_has_its_small_slope(dtype):
+    """Its loss and slopes are far below the rounding of 1, and of what is beside them."""
+    x = np.full((1, 4), 2.5).astype(dtype)  # a product of 25
+    scale, bias = (tf.Variable(value, dtype=dtype) for value in (2.0, -1.0))
+    points = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(points)
+        loss = tpw.sigmoid_contrastive_loss(points, points, scale, bias, normalize=False)
+    slopes = tape.gradient(loss, [scale, bias])
+    small = np.exp(-49.0)  # softplus(-49), and its slope
+    np.testing.assert_allclose([loss, *slopes], [small, -25 * small, -small], rtol=1e-5)

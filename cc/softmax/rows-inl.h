@@ -335,8 +335,7 @@ RowResult SigmoidRow(SoftmaxRow<T> row) {
       hn::Set(tag, static_cast<T>(-row.weight * all.scale));
   VecT<double> losses = hn::Zero(Tag<double>());
   VecT<double> slopes = losses, slopes_s = losses;
-  // All as negatives; then the positive, whose part is taken off.
-  T positive_loss = 0, positive_slope = 0;
+  // All but the positive, which would hide what is small beside its parts.
   ForEachVector<T>(row.m, [&](int64_t k, int64_t some) HWY_ATTR {
     const VecT<T> d = LoadCount(row.distances + k, some);
     VecT<T> loss, slope;
@@ -346,29 +345,30 @@ RowResult SigmoidRow(SoftmaxRow<T> row) {
       loss = hn::IfThenElseZero(there, loss);
       slope = hn::IfThenElseZero(there, slope);
     }
+    if (positive >= k && positive < k + some) {
+      HWY_ALIGN T lanes[HWY_MAX_BYTES / sizeof(T)];
+      const auto without = [&](VecT<T>& values) HWY_ATTR {
+        hn::Store(values, tag, lanes);
+        lanes[positive - k] = 0;
+        values = hn::Load(tag, lanes);
+      };
+      without(loss);
+      without(slope);
+    }
     AddToDouble(tag, loss, losses);
     AddToDouble(tag, slope, slopes);
     AddProductToDouble(tag, slope, hn::Neg(d), slopes_s);
-    if (positive >= k && positive < k + some) {
-      HWY_ALIGN T lanes[HWY_MAX_BYTES / sizeof(T)];
-      hn::Store(loss, tag, lanes);
-      positive_loss = lanes[positive - k];
-      hn::Store(slope, tag, lanes);
-      positive_slope = lanes[positive - k];
-    }
     if (all.with_gradient) {
       StoreCount(hn::Mul(slope, to_weight), row.distances + k, some);
     }
   });
   double own_loss, own_slope;
   SigmoidPair<true>(all.scale * s + all.bias, own_loss, own_slope);
-  result.loss = row.weight * (hn::ReduceSum(Tag<double>(), losses) -
-                              static_cast<double>(positive_loss) + own_loss);
-  const double correction = own_slope - static_cast<double>(positive_slope);
+  result.loss = row.weight * (hn::ReduceSum(Tag<double>(), losses) + own_loss);
   result.slope =
-      row.weight * (hn::ReduceSum(Tag<double>(), slopes) + correction);
+      row.weight * (hn::ReduceSum(Tag<double>(), slopes) + own_slope);
   result.slope_logit =
-      row.weight * (hn::ReduceSum(Tag<double>(), slopes_s) + correction * s);
+      row.weight * (hn::ReduceSum(Tag<double>(), slopes_s) + own_slope * s);
   if (all.with_gradient) {
     row.distances[positive] =
         static_cast<T>(-row.weight * all.scale * own_slope);

@@ -32,7 +32,7 @@ def leave_aside(case, answer):
     if case.dtype == "float64" and _of_unit_vectors(case) and _least(case) < 1e-150:
         return "the reference squares float64 points that are too small for that"
     denormal = case.words.get("data") == "denormal"
-    if denormal and "scores" in case.arguments and case.dtype in ("float32", "float64"):
+    if denormal and "scores" in case.arguments and case.dtype != "float16":
         return "denormal scores, or over their temperature, may be told apart or not"
     reach = answer.reach * answer.reach if _squares(case) else answer.reach
     most = oracle.largest(oracle.computed_in(case.dtype))
@@ -40,6 +40,10 @@ def leave_aside(case, answer):
     counts = case.arguments.get("reduction") in ("mean_nonzero", "balanced_mean")
     if small and counts and _squares(case):
         return "whether squares below the range of the type, or their roots beside 1, are counted"
+    margins = [case.arguments.get(name) or 0 for name in ("margin", "positive_margin")]
+    squared = case.arguments.get("metric") == "squared_euclidean"
+    if small and squared and any(type(m) is float and 0 < m < 1e-36 for m in margins):
+        return "a margin at the least of the type, by which squares beneath that are told apart"
     if small and case.arguments.get("loss") == "mse" and not answer.reach > 1:
         return "scores that vanish beside the relevances that they are subtracted from"
     if case.second and case.words["d"] == 1 and case.arguments["metric"] in ("euclidean", "cosine"):
