@@ -23,7 +23,7 @@ SOURCES := $(shell find cc cmake build_backend benchmarks python -type f \
            $(wildcard tests/cuda_host/*.cc tests/cuda_host/*.h) \
            CMakeLists.txt setup.py pyproject.toml build_pip_pkg.sh $(wildcard README.md) LICENSE
 
-.PHONY: help venv build install demo test test-all test-cc test-gpu asan tsan sanitize-quick fuzz bench lint format clean distclean FORCE
+.PHONY: help venv build install demo test test-all test-cc test-gpu asan tsan sanitize-quick fuzz accuracy bench lint format clean distclean FORCE
 help:
 	@echo 'make demo      build, install into $(VENV), train on handwritten digits'
 	@echo 'make test      build, install into $(VENV), run the tests'
@@ -34,6 +34,7 @@ help:
 	@echo 'make fuzz      random calls against the reference: MINUTES=10 SEED=0'
 	@echo 'make build     the wheel, into dist/ (./build_pip_pkg.sh DEST for elsewhere)'
 	@echo 'make bench     the benchmarks'
+	@echo 'make accuracy  docs/accuracy.md, how exact results are'
 	@echo 'make lint      ruff and clang-format; make format mends what they find'
 	@echo 'make clean     away with build/ and dist/; make distclean with $(VENV) too'
 
@@ -112,6 +113,10 @@ MINUTES ?= 1
 SEED ?= 0
 fuzz: install
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $(SEED) $(FUZZ_FLAGS)
+
+# docs/accuracy.md: how exact results are.
+accuracy: install
+	@$(BIN)/python -m benchmarks.accuracy
 
 bench: install
 	@$(BIN)/python -m tf_pairwise bench $(BENCH_FLAGS)

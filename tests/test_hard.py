@@ -270,7 +270,7 @@ def test_two_threads_in_tensorflow():
         try:
             for name, call in table.items():
                 made.append((name, calls.run(tpw, call, points[name])))
-        except Exception as error:  # noqa: BLE001: it would be lost in the thread
+        except Exception as error:  # it would be lost in the thread
             failed.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(2)]
