@@ -18,10 +18,17 @@ if __package__:
 else:
     import truth
 
+try:
+    from benchmarks import accuracy_torch
+except ImportError:  # PyTorch is not installed, and its column is empty
+    accuracy_torch = None
+
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 EPSILON = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-24, "float64": 2.0**-53}
+APIS = ("ours", "plain", "torch")
 METRICS = ("euclidean", "squared_euclidean", "cosine", "manhattan", "chebyshev", "dot")
-N, M, D, CLASSES, LISTS, LENGTH = 24, 20, 12, 5, 3, 16
+# More than 25 points: from there on torch.cdist multiplies matrices.
+N, M, D, CLASSES, LISTS, LENGTH = 30, 28, 12, 5, 3, 16
 
 # What the points are like. Those of float16 keep within its range.
 DATA = {
@@ -167,8 +174,11 @@ def _upstream(shape):
 
 
 def results(case, api, given):
-    """(value, gradients) by TensorFlow, of the package or of its reference."""
+    """(value, gradients) by TensorFlow, of the package or of its reference; or of PyTorch."""
     import tensorflow as tf
+
+    if api is accuracy_torch:
+        return accuracy_torch.results(case, given, M, _upstream)
 
     points = [tf.constant(getattr(given, name)) for name in case.points]
     with tf.GradientTape() as tape:
@@ -237,7 +247,8 @@ def measure(cases, kinds, dtypes, apis, progress=None):
                 expected = exact(case, given)
                 for name, api in apis.items():
                     made = results(case, api, given)
-                    found[case.name, kind, dtype, name] = errors(case, given, made, expected)
+                    if made is not None:
+                        found[case.name, kind, dtype, name] = errors(case, given, made, expected)
     return found
 
 
@@ -256,12 +267,14 @@ def _table(head, rows):
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
-def _pair(ours, plain):
-    """Ours, in bold where it is more than three times as wrong as the other; the other."""
+def _cell(ours, plain, torch=None):
+    """Ours, in bold where it is more than three times as wrong as another; the others."""
     if ours is None:
         return ""
-    worse = ours > 3 * plain and ours > 0
-    return f"{'**' if worse else ''}{_number(ours)}{'**' if worse else ''} / {_number(plain)}"
+    others = [other for other in (plain, torch) if other is not None]
+    worse = any(ours > 3 * other for other in others) and ours > 0
+    bold = "**" if worse else ""
+    return " / ".join([f"{bold}{_number(ours)}{bold}", *map(_number, others)])
 
 
 def report(found, command):
@@ -278,9 +291,7 @@ def report(found, command):
     def over_data(part):
         rows = []
         for name in names:
-            cells = [
-                _pair(*(worst(part, name, t, api) for api in ("ours", "plain"))) for t in dtypes
-            ]
+            cells = [_cell(*(worst(part, name, t, api) for api in APIS)) for t in dtypes]
             if any(cells):
                 rows.append([name, *cells])
         return _table(["", *dtypes], rows)
@@ -289,8 +300,7 @@ def report(found, command):
         rows = []
         for name in names:
             cells = [
-                _pair(*(worst(part, name, dtype, api, [kind]) for api in ("ours", "plain")))
-                for kind in kinds
+                _cell(*(worst(part, name, dtype, api, [kind]) for api in APIS)) for kind in kinds
             ]
             if any(cells):
                 rows.append([name, *cells])
@@ -306,6 +316,7 @@ def report(found, command):
     ]
     return _TEXT.format(
         command=command,
+        torch=accuracy_torch.TORCH if accuracy_torch else "PyTorch (not installed, not measured)",
         today=datetime.date.today().isoformat(),
         isa=_numpy.isa(),
         sizes=f"{N} points of {D} coordinates, {LISTS} lists of {LENGTH}",
@@ -327,9 +338,11 @@ Made by `{command}` on {today}, on a CPU, vectors: {isa}; {sizes}.
 Every function against the same formula in long double ({bits} bits, `benchmarks/truth.py`), whose
 derivatives are made by the complex step. Points are rounded to their type first, so that the error
 is that of the computation. Beside each is `tf_pairwise.reference`, the same in plain TensorFlow and
-of the same type. An error is relative: of a value to its exact one (dot products: to the product of
-the lengths), of a gradient's row to the longest row. **Bold** where the fused function is more than
-three times as far off as the plain one. A rounding is {roundings}.
+of the same type, and then what {torch} has of it
+(`benchmarks/accuracy_torch.py`; its `cdist` takes no halves on a CPU). An error is relative: of a
+value to its exact one (dot products: to the product of the lengths), of a gradient's row to the
+longest row. **Bold** where the fused function is more than three times as far off as one of the
+others. A rounding is {roundings}.
 
 The points are
 
@@ -339,26 +352,25 @@ The points are
 
 {claims}
 
-## Values, worst over the data: fused / plain
+## Values, worst over the data: fused / plain / torch
 
 {values}
 
-## Gradients, worst over the data: fused / plain
+## Gradients, worst over the data: fused / plain / torch
 
 {gradients}
 
-## float32 by data, values: fused / plain
+## float32 by data, values: fused / plain / torch
 
 {float32_values}
 
-## float32 by data, gradients: fused / plain
+## float32 by data, gradients: fused / plain / torch
 
 {float32_gradients}
 
 Where both are far off, it is a small difference of large numbers, or rounding decides a choice: of
 triplets, by distances that are nearly the same. On points that are nearly the same in pairs nothing
-else decides what "semi_hard", "semi_hard_all" and "hard_all" mine: they are left out there. torch
-was not measured.
+else decides what "semi_hard", "semi_hard_all" and "hard_all" mine: they are left out there.
 """
 
 
@@ -369,6 +381,8 @@ def main(arguments=None):
     parser.add_argument("out", nargs="?", default="docs/accuracy.md")
     out = parser.parse_args(arguments).out
     apis = {"ours": tpw, "plain": tpw.reference}
+    if accuracy_torch:
+        apis["torch"] = accuracy_torch
     show = (
         (lambda text: print(f"\r{text:70}", end="", file=sys.stderr))
         if sys.stderr.isatty()

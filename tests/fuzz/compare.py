@@ -183,11 +183,8 @@ def _floor(case, dtype, which="value", answer=None):
         floor += 2e-16 * numbers * size / case.arguments["temperature"]
     if which == "gradient of temperature":
         # Minus the difference of two sums of logits over the temperature.
-        count = (
-            heaviest
-            if case.arguments["reduction"] == "mean"
-            else np.sum(np.ones(answer.values[0].shape or 1) if weights is None else weights)
-        )
+        rows = np.ones(len(case.arguments[case.differentiable[0]])) if weights is None else weights
+        count = heaviest if case.arguments["reduction"] == "mean" else np.sum(rows)
         temperature = float(case.arguments["temperature"])
         noise = oracle.PRODUCT_NOISE[computed]
         floor += noise * answer.reach / temperature * count * size

@@ -6,12 +6,13 @@ import os
 import sys
 import time
 import traceback
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
 
 import tf_pairwise as tpw
-from tests import gpu_arrays
+from tests import callers, gpu_arrays
 from tests.checks import value_and_gradients
 from tests.fuzz import cases, compare, oracle
 from tf_pairwise import _library
@@ -51,12 +52,31 @@ def tensorflow(case):
     return [value], gradients
 
 
-def numpy(case, moved=dict, back=np.asarray):
+def _laid_out(case, arguments):
+    """The arguments, some of whose arrays lie in other memory: as the case draws, and no list."""
+    random = np.random.default_rng(zlib.crc32(str(case).encode()))
+    layouts = [name for name in callers.LAYOUTS if name != "list"]
+    moved = {}
+    for name, value in arguments.items():
+        layout = random.choice(layouts)
+        if (
+            isinstance(value, np.ndarray)
+            and value.ndim
+            and random.random() < 0.3
+            and (layout != "byte-swapped" or value.dtype.isbuiltin == 1)  # bfloat16 has no other
+        ):
+            value = callers.LAYOUTS[layout](value)
+        moved[name] = value
+    return moved
+
+
+def numpy(case, moved=None, back=np.asarray):
     """The same of the NumPy module; no gradients for an upstream that it does not take.
 
     `moved` puts arguments, by their names, where they are to be, and `back` brings a result.
     """
     function = getattr(tpn, case.function)
+    moved = moved or functools.partial(_laid_out, case)
     points = [case.arguments[name] for name in case.differentiable]
     arguments = {**case.arguments}
     for name, point in zip(case.differentiable, points, strict=True):
