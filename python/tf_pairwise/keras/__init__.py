@@ -1,4 +1,4 @@
-"""Keras 3 losses, metrics, cross-batch memory and callback over the fused ops.
+"""Keras 3 losses, layers, metrics, cross-batch memory and callback over the fused ops.
 
 Importing this module registers the classes, so that a .keras file which holds them loads.
 """
@@ -15,7 +15,7 @@ if _keras.backend.backend() != "tensorflow":
         "'tensorflow', whose ops these are: set KERAS_BACKEND=tensorflow before importing Keras"
     )
 
-from tf_pairwise.keras import callbacks, losses, metrics  # noqa: E402
+from tf_pairwise.keras import callbacks, layers, losses, metrics  # noqa: E402
 from tf_pairwise.keras.memory import CrossBatchMemory  # noqa: E402
 
-__all__ = ["CrossBatchMemory", "callbacks", "losses", "metrics"]
+__all__ = ["CrossBatchMemory", "callbacks", "layers", "losses", "metrics"]

@@ -109,13 +109,20 @@ class BatchLoss(Loss):
     def get_config(self):
         return {**super().get_config(), "global_batch": self._global_batch}
 
+    def set_parameters(self, **parameters):
+        """Tensors in place of numbers: for a copy that does not leave the graph of the tensors."""
+        self._options = {**self._options, **parameters}
+
     def _operands(self, y_true, y_pred):
         """The tensors that the function takes, a row per sample each."""
         raise NotImplementedError
 
     def _value(self, y_true, y_pred, sample_weight, reduction):
-        mask = _inputs.row_mask(y_pred)
-        inputs = self._operands(y_true, y_pred)
+        operands = self._operands(y_true, y_pred)
+        return self.of_operands(operands, _inputs.row_mask(y_pred), sample_weight, reduction)
+
+    def of_operands(self, inputs, mask, sample_weight, reduction):
+        """The loss of what the function takes; `mask`: a bool per row that exists, or None."""
         weight = None if sample_weight is None else _inputs.weights(sample_weight, inputs[0])
         if mask is not None:
             inputs = [tf.boolean_mask(x, mask) for x in inputs]
