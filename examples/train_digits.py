@@ -1,20 +1,19 @@
 """Trains an embedding of handwritten digits with a triplet loss over every batch: `make demo`.
 
 The data are scikit-learn's 1,797 images of 8 x 8 pixels, half of them held out. A small Keras
-network puts an image on a sphere; batch_triplet_loss pulls equal digits together there and pushes
+network puts an image on a sphere; BatchTripletLoss pulls equal digits together there and pushes
 others away. Recall@1 is the share of held-out images whose nearest other held-out image is of the
 same digit. Then one training step is timed, and its memory measured, with the fused loss and with
 the same formula in plain TensorFlow (tf_pairwise.reference). Writes before.png and after.png.
 
 --jit compiles the model with XLA, the loss being one of its custom calls. --workers 2 trains in two
 processes on this machine, with MultiWorkerMirroredStrategy: each has half of every batch, and the
-loss is over the whole of it (tf_pairwise.distribute). Both print how far their learning curve is
+loss is over the whole of it (global_batch=True). Both print how far their learning curve is
 from that of the plain run.
 """
 
 import argparse
 import contextlib
-import itertools
 import json
 import os
 import socket
@@ -44,6 +43,7 @@ MARGIN = 0.3
 NOISE = 0.15  # of the pixels, while training
 COMPARED_EPOCHS = 10  # of two learning curves
 WORKERS_TIMEOUT = 1200  # seconds
+RECALL = "val_recall_at_1"  # what EvaluateEmbeddings calls it
 
 
 def digits():
@@ -56,39 +56,24 @@ def digits():
     return train, train_labels, held_out, held_out_labels
 
 
-class BalancedBatches:
-    """Batches with every digit equally often, as a loss over pairs wants them.
+def balanced(images, labels, batch_size, worker=0, workers=1):
+    """Batches of all digits with noise, one after another; of several workers, one's part of each.
 
-    Batch i, its noise included, depends on the seed and on i alone: not on how training is run.
+    Noise depends on the seed and the batch's number alone: not on how training is run.
     """
+    digits = len(np.unique(labels))
+    each = max(2, batch_size // digits)
+    batches = tpw.data.balanced_batches(
+        images, labels, classes_per_batch=digits, samples_per_class=each, seed=SEED
+    )
+    part = slice(worker * digits * each // workers, (worker + 1) * digits * each // workers)
 
-    def __init__(self, images, labels, batch_size):
-        self.images, self.labels = images, labels
-        self.of_digit = [np.flatnonzero(labels == digit) for digit in np.unique(labels)]
-        self.each = max(2, batch_size // len(self.of_digit))
-        self.size = self.each * len(self.of_digit)
-        self.in_epoch = max(1, min(map(len, self.of_digit)) // self.each)
+    def noisy(i, batch):
+        images, labels = batch
+        noise = tf.random.stateless_normal(tf.shape(images), [SEED, i], stddev=NOISE)
+        return (images + noise)[part], labels[part]
 
-    def __getitem__(self, i):
-        random = np.random.default_rng([SEED, i])
-        # An image twice in a batch is a pair at distance 0: only where there are too few.
-        rows = [
-            random.choice(rows, self.each, replace=self.each > len(rows)) for rows in self.of_digit
-        ]
-        rows = random.permutation(np.concatenate(rows))
-        noise = random.normal(scale=NOISE, size=self.images[rows].shape)
-        return (self.images[rows] + noise).astype(np.float32), self.labels[rows]
-
-    def dataset(self, worker=0, workers=1):
-        """All batches, one after another; with several workers, one worker's part of each."""
-        part = slice(worker * self.size // workers, (worker + 1) * self.size // workers)
-        return tf.data.Dataset.from_generator(
-            lambda: (tuple(x[part] for x in self[i]) for i in itertools.count()),
-            output_signature=(
-                tf.TensorSpec([part.stop - part.start, 64], tf.float32),
-                tf.TensorSpec([part.stop - part.start], tf.int64),
-            ),
-        )
+    return batches.repeat().enumerate().map(noisy), int(batches.cardinality())
 
 
 class Model(keras.Sequential):
@@ -105,12 +90,8 @@ class Model(keras.Sequential):
         return metrics
 
 
-def make_model(batch_triplet_loss, mining, jit=False, strategy=None):
-    """The network, compiled with a loss that gets the digits and the embeddings of a batch."""
-
-    def loss(labels, embeddings):
-        return batch_triplet_loss(embeddings, tf.cast(labels, tf.int64), MARGIN, mining=mining)
-
+def make_model(mining, jit=False, strategy=None):
+    """The network, compiled with the loss; of several workers, over the batch of all of them."""
     keras.utils.set_random_seed(SEED)
     model = Model(
         [
@@ -125,70 +106,70 @@ def make_model(batch_triplet_loss, mining, jit=False, strategy=None):
     with strategy.scope() if strategy else contextlib.nullcontext():
         model.build([None, 64])
         optimizer = keras.optimizers.AdamW(2e-3, weight_decay=1e-2)
+        loss = tpw.keras.losses.BatchTripletLoss(
+            MARGIN, mining=mining, global_batch=strategy is not None
+        )
         model.compile(optimizer, loss, jit_compile=jit and strategy is None)
     return model
 
 
 def recall_at_1(embeddings, labels):
     """The share of the points whose nearest other point has their label."""
-    distances = tpw.pairwise_distance(embeddings)
-    distances = tf.linalg.set_diag(distances, tf.fill([len(labels)], np.float32(np.inf)))
-    nearest = tf.argmin(distances, axis=1).numpy()
-    return float(np.mean(labels[nearest] == labels))
+    recall = tpw.keras.metrics.RecallAtK(1)
+    recall.update_state(labels, embeddings)
+    return float(recall.result())
 
 
-class HeldOutRecall(keras.callbacks.Callback):
-    """Puts the held-out recall@1 into each epoch's logs, and shows one progress bar for all."""
-
-    def __init__(self, images, labels, epochs, verbose):
-        super().__init__()
-        self.images, self.labels = images, labels
-        self.bar = keras.utils.Progbar(
-            epochs, verbose=verbose, unit_name="epoch", stateful_metrics=["loss", "recall@1"]
+def progress(epochs, verbose):
+    """One progress bar for all epochs, with what the callbacks before it put into the logs."""
+    shown = {"loss": "loss", RECALL: "recall@1"}
+    bar = keras.utils.Progbar(
+        epochs, verbose=verbose, unit_name="epoch", stateful_metrics=shown.values()
+    )
+    return keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: bar.update(
+            epoch + 1, [(name, logs[key]) for key, name in shown.items()]
         )
-
-    def on_epoch_end(self, epoch, logs=None):
-        logs["recall@1"] = recall_at_1(self.model(self.images), self.labels)
-        self.bar.update(epoch + 1, [(name, logs[name]) for name in ("loss", "recall@1")])
+    )
 
 
 def fit(options, epochs, jit=False, strategy=None, verbose=True):
     """Trains; returns the held-out embeddings before and after, and the learning curve."""
     images, labels, held_out, held_out_labels = digits()
-    batches = BalancedBatches(images, labels, options.batch_size)
-    api = tpw.distribute if strategy else tpw
-    model = make_model(api.batch_triplet_loss, options.mining, jit, strategy)
-    data = batches.dataset()
+    model = make_model(options.mining, jit, strategy)
+    data, in_epoch = balanced(images, labels, options.batch_size)
     if strategy:
         data = strategy.distribute_datasets_from_function(
-            lambda context: batches.dataset(context.input_pipeline_id, context.num_input_pipelines)
+            lambda context: balanced(
+                *(images, labels, options.batch_size),
+                *(context.input_pipeline_id, context.num_input_pipelines),
+            )[0]
         )
     before = model(held_out).numpy()
-    stop = keras.callbacks.EarlyStopping(
-        "recall@1", mode="max", patience=12, restore_best_weights=True
+    follow = tpw.keras.callbacks.EvaluateEmbeddings(
+        held_out, held_out_labels, tpw.keras.metrics.RecallAtK(1)
     )
-    follow = HeldOutRecall(held_out, held_out_labels, epochs, verbose)
+    stop = keras.callbacks.EarlyStopping(RECALL, mode="max", patience=12, restore_best_weights=True)
     warnings.filterwarnings("ignore", "`shuffle=True` was passed")  # of fit's own default
     with strategy.scope() if strategy else contextlib.nullcontext():
         history = model.fit(
             data,
             epochs=epochs,
-            steps_per_epoch=batches.in_epoch,
+            steps_per_epoch=in_epoch,
             verbose=0,
-            callbacks=[follow, stop],
+            callbacks=[follow, progress(epochs, verbose), stop],
         ).history
-    curve = {name: history[name] for name in ("loss", "recall@1")}
-    return before, model(held_out).numpy(), curve
+    return before, model(held_out).numpy(), {"loss": history["loss"], "recall@1": history[RECALL]}
 
 
 def train(options):
     images, labels, _, held_out_labels = digits()
-    batches = BalancedBatches(images, labels, options.batch_size)
+    size = balanced(images, labels, options.batch_size)[0].element_spec[1].shape[0]
     how = f", in {options.workers} workers" if options.workers > 1 else ""
     how += ", compiled with XLA" if options.jit else ""
     print(
         f"{len(labels)} images to train on, {len(held_out_labels)} held out; "
-        f"batches of {batches.size}, mining {options.mining!r}{how}",
+        f"batches of {size}, mining {options.mining!r}{how}",
         flush=True,
     )
     if options.workers > 1:
@@ -304,17 +285,25 @@ def measure(which, batch_size, mining):
     """The time of a training step, and the memory it adds to a process that has made small ones."""
     api = tpw if which == "fused" else tpw.reference
     images, labels, *_ = digits()
-    model = make_model(api.batch_triplet_loss, mining)
-    batches = BalancedBatches(images, labels, batch_size)
-    small, large = BalancedBatches(images, labels, 20)[0], batches[0]
+    model = make_model(mining)
+
+    @tf.function
+    def step(images, labels):
+        with tf.GradientTape() as tape:
+            loss = api.batch_triplet_loss(model(images), labels, MARGIN, mining=mining)
+        gradients = tape.gradient(loss, model.trainable_variables)
+        model.optimizer.apply(gradients, model.trainable_variables)
+        return loss
+
+    small, large = (next(iter(balanced(images, labels, n)[0])) for n in (20, batch_size))
     for _ in range(3):
-        model.train_on_batch(*small)
+        step(*small)
     before = status_mb("VmHWM")
     times, start = [], time.perf_counter()
-    model.train_on_batch(*large)  # traces
+    step(*large)  # traces
     while not times or (len(times) < 50 and time.perf_counter() - start < 4.0):
         begin = time.perf_counter()
-        model.train_on_batch(*large)
+        step(*large).numpy()
         times.append(time.perf_counter() - begin)
     peak = status_mb("VmHWM") - before
     return {"milliseconds": 1e3 * float(np.median(times)), "peak_mb": peak}

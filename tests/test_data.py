@@ -869,23 +869,14 @@ def test_graphs():
 # ---- in use ----
 
 
-def losses():
-    def balanced(labels, embeddings):
-        return tpw.batch_triplet_loss(embeddings, tf.cast(labels, tf.int64))
-
-    def pairs(labels, embeddings):
-        labels = tf.cast(labels, tf.int64)
-        return tpw.contrastive_loss(embeddings[:, 0], embeddings[:, 1], labels)
-
-    def triplets(labels, embeddings):
-        return tpw.triplet_loss(embeddings[:, 0], embeddings[:, 1], embeddings[:, 2])
-
-    return balanced, pairs, triplets
-
-
-@pytest.mark.parametrize(
-    "make, loss", list(zip(MAKERS.values(), losses(), strict=True)), ids=MAKERS
+LOSSES = (
+    tpw.keras.losses.BatchTripletLoss,
+    tpw.keras.losses.ContrastiveLoss,
+    tpw.keras.losses.TripletLoss,
 )
+
+
+@pytest.mark.parametrize("make, loss", list(zip(MAKERS.values(), LOSSES, strict=True)), ids=MAKERS)
 @streamed
 def test_keras_learns_from_it(make, loss, streamed):
     keras.utils.set_random_seed(1)
@@ -894,7 +885,7 @@ def test_keras_learns_from_it(make, loss, streamed):
     options = dict(seed=1, batches_per_epoch=20)
     dataset = make(rows, None, **options) if streamed else make(x, labels, **options)
     model = keras.Sequential([keras.layers.Dense(4)])
-    model.compile(keras.optimizers.Adam(0.01), loss, jit_compile=False)
+    model.compile(keras.optimizers.Adam(0.01), loss(), jit_compile=False)
     history = model.fit(dataset, epochs=4, verbose=0).history["loss"]
     assert len(history) == 4 and history[-1] < 0.9 * history[0]
     assert model.optimizer.iterations == 80

@@ -18,16 +18,14 @@ losses, so the gradient of each variable is that of the global loss, for any num
 and any local batch sizes, also unequal and empty ones. Do not divide by the number of replicas.
 With reduction "none": the values of the local anchors.
 
-**In Keras**, `model.fit` under a strategy with a loss function that returns such a share:
-
-    def loss(labels, embeddings):
-        return tpw.distribute.batch_triplet_loss(embeddings, tf.cast(labels, tf.int64), 0.3)
+**In Keras**, `model.fit` under a strategy with a loss that gives such a share:
 
     with strategy.scope():
         model = ...
-        model.compile("adam", loss)
+        model.compile("adam", tpw.keras.losses.BatchTripletLoss(0.3, global_batch=True))
 
-Keras hands on a scalar loss as it is, and sums the gradients: training is that of one process on
+(A function of labels and embeddings would get labels of which Keras has made float32, in which
+those of 2^24 and more run together.) Keras hands on a scalar loss as it is, and sums the gradients: training is that of one process on
 the whole batch. What it shows as `loss` is the share times the number of replicas, averaged over
 the replicas: the global loss, where local batches have the same size. (Where not, it averages each
 replica's steps by their local sizes, and the number shown is off accordingly; gradients are not.)
