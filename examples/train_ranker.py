@@ -7,9 +7,10 @@ together:
 
     grade qid:N index:value index:value ...
 
-A small Keras network scores documents by their features; `list_ranking_loss` with the weights of
+A small Keras network scores documents by their features; `ListRankingLoss` with the weights of
 LambdaRank (lambda_weight="ndcg") compares the documents of a query. Queries have as many
-documents as they have: the lists are ragged, and are never padded.
+documents as they have: the lists of a batch are padded to its longest with documents of grade -1,
+which to the loss and the metrics do not exist.
 
 NDCG@k is DCG@k over that of the best order, with gain 2^grade - 1 and discount 1 / log2(1 + rank);
 documents of equal score keep the file's order. Queries without a relevant document have no best
@@ -68,12 +69,29 @@ class Queries:
     def __len__(self):
         return len(self.splits) - 1
 
-    def batch(self, queries):
-        """Features, grades and row splits of some of the queries."""
-        rows = [np.arange(self.splits[q], self.splits[q + 1]) for q in queries]
-        splits = np.concatenate([[0], np.cumsum([len(r) for r in rows])])
-        rows = np.concatenate(rows)
-        return self.features[rows], self.grades[rows], splits.astype(np.int64)
+    def batches(self, size, seed=None):
+        """A tf.data.Dataset of features [B, L, f] and grades [B, L]; in another order each time
+        where there is a seed."""
+
+        def queries():
+            for begin, end in zip(self.splits[:-1], self.splits[1:], strict=True):
+                yield self.features[begin:end], self.grades[begin:end]
+
+        features = self.features.shape[1]
+        dataset = tf.data.Dataset.from_generator(
+            queries,
+            output_signature=(
+                tf.TensorSpec([None, features], tf.float32),
+                tf.TensorSpec([None], tf.float32),
+            ),
+        ).apply(tf.data.experimental.assert_cardinality(len(self)))
+        if seed is not None:
+            dataset = dataset.shuffle(len(self), seed)
+        return dataset.padded_batch(size, padding_values=(0.0, -1.0))
+
+    def relevant(self):
+        """How many queries have a relevant document."""
+        return int(np.count_nonzero(np.maximum.reduceat(self.grades, self.splits[:-1]) > 0))
 
 
 def check_lines(path):
@@ -129,26 +147,12 @@ def number_of(text):
     return value if np.isfinite(value) else None
 
 
-def ndcg(scores, grades, splits, k):
-    """The mean NDCG@k over the queries with a relevant document, and how many those are."""
-    values = []
-    discounts = 1.0 / np.log2(np.arange(2, k + 2))
-    for begin, end in zip(splits[:-1], splits[1:], strict=True):
-        gains = 2.0 ** grades[begin:end].astype(np.float64) - 1.0
-        order = np.argsort(-scores[begin:end], kind="stable")[:k]
-        best = np.sort(gains)[::-1][:k]
-        ideal = best @ discounts[: len(best)]
-        if ideal > 0:
-            values.append(gains[order] @ discounts[: len(order)] / ideal)
-    return (float(np.mean(values)) if values else float("nan")), len(values)
-
-
-def make_scorer(train):
+def make_scorer(train, temperature, learning_rate):
     normalize = keras.layers.Normalization()
     normalize.adapt(train.features)
-    return keras.Sequential(
+    scorer = keras.Sequential(
         [
-            keras.Input([train.features.shape[1]]),
+            keras.Input([None, train.features.shape[1]]),
             normalize,
             keras.layers.Dropout(0.3),
             keras.layers.Dense(64, activation="relu"),
@@ -157,37 +161,14 @@ def make_scorer(train):
             keras.layers.Dense(1),
         ]
     )
-
-
-def train_step(scorer, optimizer, temperature):
-    @tf.function(reduce_retracing=True)
-    def step(features, grades, splits):
-        with tf.GradientTape() as tape:
-            scores = scorer(features, training=True)[:, 0]
-            loss = tpw.list_ranking_loss(
-                tf.RaggedTensor.from_row_splits(scores, splits),
-                tf.RaggedTensor.from_row_splits(grades, splits),
-                lambda_weight="ndcg",
-                temperature=temperature,
-                reduction="sum",
-            ) / tf.cast(tf.size(splits) - 1, tf.float32)
-        weights = scorer.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
-        return loss
-
-    return step
-
-
-def report(scorer, test, epoch, loss):
-    scores = scorer.predict(test.features, batch_size=4096, verbose=0)[:, 0]
-    at5, counted = ndcg(scores, test.grades, test.splits, 5)
-    at10, _ = ndcg(scores, test.grades, test.splits, 10)
-    trained = "untrained" if loss is None else f"loss {loss:.4f}"
-    print(
-        f"epoch {epoch}: {trained}, test NDCG@5 {at5:.4f}, NDCG@10 {at10:.4f} "
-        f"({counted} of {len(test)} queries)",
-        flush=True,
+    scorer.compile(
+        keras.optimizers.AdamW(learning_rate, weight_decay=1e-2),
+        tpw.keras.losses.ListRankingLoss(
+            lambda_weight="ndcg", temperature=temperature, reduction="sum_over_batch_size"
+        ),
+        metrics=[tpw.keras.metrics.NDCG(5), tpw.keras.metrics.NDCG(10)],
     )
+    return scorer
 
 
 def run(arguments):
@@ -199,21 +180,38 @@ def run(arguments):
         f"test: {len(test)} queries, {len(test.grades)} documents; "
         f"{train.features.shape[1]} features"
     )
-    scorer = make_scorer(train)
-    optimizer = keras.optimizers.AdamW(arguments.learning_rate, weight_decay=1e-2)
-    step = train_step(scorer, optimizer, arguments.temperature)
-    random = np.random.default_rng(arguments.seed)
-    report(scorer, test, 0, None)
-    for epoch in range(1, arguments.epochs + 1):
-        order = random.permutation(len(train))
-        starts = range(0, len(order), arguments.batch_size)
-        bar = keras.utils.Progbar(len(starts), stateful_metrics=[])
-        losses = []
-        for i, begin in enumerate(starts, 1):
-            batch = train.batch(order[begin : begin + arguments.batch_size])
-            losses.append(float(step(*map(tf.constant, batch))))
-            bar.update(i, [("loss", losses[-1])])
-        report(scorer, test, epoch, float(np.mean(losses)))
+    counted = test.relevant()
+
+    def report(epoch, trained, logs):
+        print(
+            f"epoch {epoch}: {trained}, test NDCG@5 {logs['ndcg_at_5']:.4f}, "
+            f"NDCG@10 {logs['ndcg_at_10']:.4f} ({counted} of {len(test)} queries)",
+            flush=True,
+        )
+
+    class Report(keras.callbacks.Callback):
+        """A bar for each epoch, and below it what the epoch has come to."""
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.bar = keras.utils.Progbar(self.params["steps"], stateful_metrics=["loss"])
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.bar.update(batch + 1, [("loss", logs["loss"])])
+
+        def on_epoch_end(self, epoch, logs=None):
+            of_test = {name: logs[f"val_{name}"] for name in ("ndcg_at_5", "ndcg_at_10")}
+            report(epoch + 1, f"loss {logs['loss']:.4f}", of_test)
+
+    scorer = make_scorer(train, arguments.temperature, arguments.learning_rate)
+    held_out = test.batches(256)
+    report(0, "untrained", scorer.evaluate(held_out, return_dict=True, verbose=0))
+    scorer.fit(
+        train.batches(arguments.batch_size, arguments.seed),
+        validation_data=held_out,
+        epochs=arguments.epochs,
+        callbacks=[Report()],
+        verbose=0,
+    )
 
 
 def positive(kind):

@@ -52,18 +52,17 @@ def test_it_learns_and_is_seeded(tmp_path):
     assert "4/4" in first.stdout  # the progress bar
 
 
-def test_ndcg_by_hand():
-    scores = np.array([0.1, 0.9, 0.5, 1.0, 2.0, 0.0, 0.0])
-    grades = np.array([2.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0])
-    # Of three queries: order 0, 1, 2 of the grades; none relevant; a tie in the file's order.
-    splits = [0, 3, 5, 7]
-    value, counted = train_ranker.ndcg(scores, grades, splits, 5)
-    first = (1 / np.log2(3) + 3 / np.log2(4)) / (3 + 1 / np.log2(3))
-    assert counted == 2
-    np.testing.assert_allclose(value, (first + 1.0) / 2)
-    value, _ = train_ranker.ndcg(scores, grades, splits, 1)
-    np.testing.assert_allclose(value, (0.0 + 1.0) / 2)
-    assert np.isnan(train_ranker.ndcg(scores[3:5], grades[3:5], [0, 2], 5)[0])
+def test_batches_are_padded_with_what_does_not_exist(tmp_path):
+    (tmp_path / "three.svm").write_text(GOOD + "0 qid:3 1:2\n0 qid:3 2:2\n")
+    queries = train_ranker.Queries(str(tmp_path / "three.svm"))
+    assert queries.relevant() == 2 and len(queries) == 3
+    [(features, grades)] = queries.batches(3)
+    assert features.shape == [3, 2, 3]
+    np.testing.assert_array_equal(grades, [[1, 0], [2, -1], [0, 0]])
+    np.testing.assert_array_equal(features[1], [[1, 0, 0], [0, 0, 0]])
+    orders = {tuple(grades[:, 0].numpy()) for _ in range(9) for _, grades in queries.batches(3, 1)}
+    again = {tuple(grades[:, 0].numpy()) for _ in range(9) for _, grades in queries.batches(3, 1)}
+    assert orders == again and len(queries.batches(2)) == 2
 
 
 GOOD = "1 qid:1 1:0.5 3:0.25\n0 qid:1 2:1e-3\n2 qid:2 1:1\n"
