@@ -9,6 +9,7 @@ tf.matmul has in the same rounds. harness.py says what is measured, and how to a
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import importlib
 import json
@@ -23,6 +24,11 @@ from typing import Any
 def main(argv: list[str] | None = None) -> int:
     """1 if a fused function disagrees with its reference, else 0: a missed target is no error."""
     options = _parser().parse_args(argv)
+    if options.plot:
+        from . import sweep
+
+        sweep.plot(*map(Path, options.plot))
+        return 0
     if options.table:
         report = json.loads(Path(options.table).read_text())
         print(_markdown(report) if options.markdown else _text(report))
@@ -34,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # this is about the CPU
     import tensorflow as tf
 
-    from . import harness
+    from . import harness, peers, sweep
 
     tf.get_logger().setLevel("ERROR")  # that a function is traced for each case is meant
     if options.threads:
@@ -42,9 +48,14 @@ def main(argv: list[str] | None = None) -> int:
     names = _families()
     if options.memory_of:
         name, which = options.memory_of
-        case = next(case for family in names for case in _cases(family) if case.name == name)
+        case = _case_of_name(name)
+        if options.sizes:
+            case = dataclasses.replace(case, sizes=json.loads(options.sizes))
         print(json.dumps(harness.memory_here(case, which, options.quick)))
         return 0
+
+    if options.sweep:
+        return sweep.main(_case_of_name(sweep.CASE), _machine(options.threads), options, _progress)
 
     for asked in options.family or ():
         if asked not in names:
@@ -56,6 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         for case in _cases(family)
         if not options.case or any(part in case.name for part in options.case)
         if not options.xla or (case.xla and not case.eager and not case.fused_only)
+        if not options.peers or peers.of_case(case.name)
     ]
     if options.list:
         for family, case in chosen:
@@ -78,6 +90,7 @@ def main(argv: list[str] | None = None) -> int:
             rounds=options.rounds,
             xla=not options.no_xla,
             inside_xla=options.xla,
+            with_peers=options.peers,
             memory=not options.no_memory,
             threads=options.threads,
             say=say,
@@ -121,13 +134,17 @@ def _parser() -> argparse.ArgumentParser:
         help="seconds of timing a case (%(default)s)",
     )
     add("--xla", action="store_true", help="the fused functions inside programs of XLA, too")
+    add("--peers", action="store_true", help="other packages that are installed, and their cases")
+    add("--sweep", action="store_true", help="time and memory of one loss against the batch's size")
+    add("--plot", nargs=2, metavar=("FILE", "PNG"), help="draw such a sweep, and measure nothing")
     add("--no-xla", action="store_true", help="without the reference under XLA")
     add("--no-memory", action="store_true", help="without the processes that measure memory")
     add("--threads", type=int, metavar="N", help="intra-op threads (TensorFlow's default)")
-    add("--markdown", action="store_true", help="print one Markdown table, for the README")
+    add("--markdown", action="store_true", help="print one Markdown table, for docs/benchmarks.md")
     add("--into", metavar="FILE", help="put that table between the bench marks of FILE")
     add("--json", default="bench.json", metavar="FILE", help="what is written (%(default)s)")
     add("--table", metavar="FILE", help="print the table of such a file, and measure nothing")
+    add("--sizes", help=argparse.SUPPRESS)
     add("--memory-of", nargs=2, metavar=("CASE", "VARIANT"), help=argparse.SUPPRESS)
     return parser
 
@@ -141,6 +158,10 @@ def _families() -> list[str]:
 
 def _cases(family: str) -> list:
     return importlib.import_module(f"{__package__}.bm_{family}").CASES
+
+
+def _case_of_name(name: str) -> Any:
+    return next(case for family in _families() for case in _cases(family) if case.name == name)
 
 
 def _machine(threads: int | None) -> dict[str, Any]:
@@ -333,6 +354,8 @@ def _markdown(report: dict[str, Any]) -> str:
     """Two tables: the work of a batch, and what one call costs."""
     if _is_inside(report):
         return _inside_markdown(report)
+    if _has_peers(report):
+        return _peers_markdown(report)
     lines = []
     batches = [case for case in report["cases"] if not case["call"]]
     if batches:
@@ -386,12 +409,55 @@ def _inside_markdown(report: dict[str, Any]) -> str:
     return "\n".join([*lines, "", *(f"- {line}" for line in _head(report["machine"], False))])
 
 
+def _has_peers(report: dict[str, Any]) -> bool:
+    return any("peers" in case for case in report["cases"])
+
+
+def _time_and_memory(variant: dict[str, Any]) -> str:
+    if "seconds" not in variant:
+        return "-"
+    return f"{_time(variant['seconds'], False)}, {_number(variant.get('memory_mb'))} MB"
+
+
+def _peers_markdown(report: dict[str, Any]) -> str:
+    lines = [
+        "| float32; value and gradient unless it says value | fused | plain TensorFlow | with XLA "
+        "| peers: time, memory, time / fused |",
+        "|---|--:|--:|--:|---|",
+    ]
+    for case in report["cases"]:
+        variants = case["variants"]
+        cells = [_name(case) + (", value" if case["measured"] == "value" else "")]
+        cells += [_time_and_memory(variants.get(n, {})) for n in ("fused", "reference", "xla")]
+        made = []
+        for name, about in case["peers"].items():
+            words = f"{name} {about['version']}: {_time_and_memory(variants[name])}"
+            words += f", {_number(variants[name]['ratio'], 'x')}"
+            if about["formula"]:
+                words += f" ({about['formula']})"
+            elif about["difference"] > case["tolerance"]:
+                words += f" (differs by {about['difference']:.0e})"
+            made.append(words)
+        lines.append(f"| {' | '.join([*cells, '<br>'.join(made)])} |")
+    about = [*_head(report["machine"], report["quick"]), *_peers_notes(report)]
+    return "\n".join([*lines, "", *(f"- {line}" for line in about)])
+
+
+def _peers_notes(report: dict[str, Any]) -> list[str]:
+    return [f"{case['name']}: {note}" for case in report["cases"] for note in _notes(case)]
+
+
 BEGIN, END = "<!-- bench: begin -->\n", "<!-- bench: end -->\n"
 INSIDE_BEGIN, INSIDE_END = "<!-- bench --xla: begin -->\n", "<!-- bench --xla: end -->\n"
+PEERS_BEGIN, PEERS_END = "<!-- bench --peers: begin -->\n", "<!-- bench --peers: end -->\n"
 
 
 def _put_into(file: Path, report: dict[str, Any]) -> None:
-    begin, end = (INSIDE_BEGIN, INSIDE_END) if _is_inside(report) else (BEGIN, END)
+    begin, end = BEGIN, END
+    if _has_peers(report):
+        begin, end = PEERS_BEGIN, PEERS_END
+    elif _is_inside(report):
+        begin, end = INSIDE_BEGIN, INSIDE_END
     before, rest = file.read_text().split(begin)
     _, after = rest.split(end)
     file.write_text(f"{before}{begin}{_markdown(report)}\n{end}{after}")

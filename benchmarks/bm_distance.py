@@ -1,5 +1,7 @@
 """Distances of all pairs: the value alone, and with its gradient."""
 
+from functools import partial
+
 import tf_pairwise as tpw
 from tf_pairwise import reference
 
@@ -38,6 +40,16 @@ CASES = [
         flops=lambda n, d: n * n * d,
         target=Target(reference=2, xla=1.2, outputs_only=True),
         **LARGE,
+    ),
+    Case(
+        name="pairwise_distance(x, y), manhattan",
+        inputs=two_sets,
+        gradient_of=(),
+        sizes=LARGE["sizes"],
+        quick=LARGE["quick"],
+        fused=partial(tpw.pairwise_distance, metric="manhattan"),
+        reference=partial(reference.pairwise_distance, metric="manhattan"),
+        needs_gib=18,  # 4,096 x 4,096 x 128 differences, twice
     ),
     Case(
         name="pairwise_distance(x, y), gradient",

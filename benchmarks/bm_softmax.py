@@ -84,6 +84,15 @@ CASES = [
         flops=one_side,
     ),
     Case(
+        name="nt_xent, small",
+        sizes=dict(n=512, d=128, classes=256),
+        quick=dict(n=128, classes=64),
+        inputs=inputs.batch,
+        fused=tpw.nt_xent_loss,
+        reference=reference.nt_xent_loss,
+        flops=one_side,
+    ),
+    Case(
         name="sigmoid contrastive",
         sizes=dict(n=2048, d=128),
         quick=dict(n=512),

@@ -56,13 +56,15 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from . import peers
 
 FUSED, REFERENCE, XLA, MATMUL = "fused", "reference", "xla", "matmul"
 FUSED_XLA = "fused_xla"  # the fused function in a program that XLA compiles
@@ -276,9 +278,11 @@ def peak_growth(call: Callable[[], Any], calls: int = 1) -> tuple[int, Any]:
 
 
 def memory_here(case: Case, which: str, quick: bool) -> dict[str, float]:
-    """Megabytes of one call of a variant, in this process, which has to be a new one."""
-    function = variant(case, which)
+    """Megabytes of one call of a variant, or a peer, in this process, which has to be a new one."""
     sizes = case.at(quick)
+    if which in peers.of_case(case.name):
+        return _memory_of_peer(case, peers.of_case(case.name)[which], sizes)
+    function = variant(case, which)
     small = _tensors(case, {name: min(size, 32) for name, size in sizes.items()})
     for _ in range(3):
         function(*small)
@@ -290,10 +294,24 @@ def memory_here(case: Case, which: str, quick: bool) -> dict[str, float]:
     return {"memory_mb": growth / 1e6, "outputs_mb": float(outputs) / 1e6}
 
 
+def _memory_of_peer(case: Case, make: Callable, sizes: Mapping[str, int]) -> dict[str, float]:
+    small = make(*case.inputs(**{name: min(size, 32) for name, size in sizes.items()}))
+    for _ in range(3):
+        small()
+    call = make(*case.inputs(**sizes))
+    growth, result = peak_growth(call)
+    return {"memory_mb": growth / 1e6, "outputs_mb": sum(map(_bytes, result)) / 1e6}
+
+
+def _bytes(x: Any) -> float:
+    return float(np.asarray(x).nbytes)
+
+
 def memory_apart(case: Case, which: str, quick: bool, threads: int | None) -> dict[str, Any]:
     """`memory_here` in a process of its own."""
     command = [sys.executable, "-m", __package__, "--memory-of", case.name, which]
     command += ["--quick"] if quick else []
+    command += ["--sizes", json.dumps(dict(case.sizes))]
     command += ["--threads", str(threads)] if threads else []
     # `__package__` is found from the folder above its own.
     top = Path(__file__).resolve().parents[len(__package__.split("."))]
@@ -318,6 +336,8 @@ def run(
     rounds: int | None = None,
     xla: bool = True,
     inside_xla: bool = False,
+    with_peers: bool = False,
+    without: Collection[str] = (),
     memory: bool = True,
     threads: int | None = None,
     say: Callable[[str], None] = lambda _: None,
@@ -325,7 +345,8 @@ def run(
     """Checks and measures a case; what came out, ready for JSON.
 
     `inside_xla`: the fused function in a program that XLA compiles as well, and in place of the
-    reference under tf.function.
+    reference under tf.function. `with_peers`: what peers.py has of the case.
+    `without`: variants and peers that are left out.
     """
     sizes = case.at(quick)
     result: dict[str, Any] = {
@@ -338,7 +359,7 @@ def run(
         "variants": {},
     }
     names = [FUSED]
-    with_reference = not case.fused_only
+    with_reference = not case.fused_only and REFERENCE not in without
     if with_reference and not quick and _available_gib() < case.needs_gib:
         result["notes"].append(
             f"{_available_gib():.0f} GiB free, and the reference needs {case.needs_gib:.0f}: "
@@ -347,7 +368,8 @@ def run(
         with_reference = False
     if with_reference:
         names.append(FUSED_XLA if inside_xla else REFERENCE)
-        if xla and case.xla and not case.eager:
+    if not case.fused_only and xla and case.xla and not case.eager and XLA not in without:
+        if with_reference or REFERENCE in without:
             names.append(XLA)
 
     say("checking")
@@ -371,12 +393,14 @@ def run(
                 del calls[name]
     if case.flops is not None:
         calls[MATMUL] = _matmul()
+    if with_peers:
+        names += _add_peers(case, sizes, without, calls, result, say)
     say("timing")
     samples = alternate(calls, budget, rounds)
     for name, times in samples.items():
         result["variants"][name] = {"seconds": min(times), "samples": times}
-    for name in (REFERENCE, XLA):
-        if name in samples:
+    for name in samples:
+        if name not in (FUSED, FUSED_XLA, MATMUL):
             fused = samples.get(FUSED_XLA, samples[FUSED])
             result["variants"][name]["ratio"] = ratio(samples[name], fused)
     if case.flops is not None:
@@ -399,6 +423,37 @@ def run(
                 result["variants"][name].update(memory_apart(case, name, quick, threads))
     result["targets"] = [] if quick else judge(case.target, result)
     return result
+
+
+def _add_peers(case: Case, sizes, without, calls, result, say) -> list[str]:
+    """Adds the calls of the peers that can be made to `calls`; their names."""
+    result["peers"] = {}
+    arrays = case.inputs(**sizes)
+    small = case.inputs(**case.at(quick=True))
+    expected = [
+        x.numpy().astype(np.float64)
+        for x in variant(case, FUSED)(*_tensors(case, case.at(quick=True)))
+    ]
+    added = []
+    for name, make in peers.of_case(case.name).items():
+        if name in without:
+            continue
+        say(name)
+        try:
+            made = peers.arrays(make(*small)())
+            calls[name] = make(*arrays)
+            calls[name]()
+        except (ImportError, MemoryError, RuntimeError) as error:
+            calls.pop(name, None)
+            result["notes"].append(f"{name}: {type(error).__name__}: {str(error)[:200]}")
+            continue
+        added.append(name)
+        result["peers"][name] = {
+            "version": peers.version(name),
+            "difference": max(_difference(a, b) for a, b in zip(made, expected, strict=True)),
+            "formula": peers.FORMULAS.get((case.name, name), ""),
+        }
+    return added
 
 
 def judge(target: Target, result: Mapping[str, Any]) -> list[dict[str, Any]]:
