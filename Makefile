@@ -23,7 +23,7 @@ SOURCES := $(shell find cc cmake build_backend benchmarks python -type f \
            $(wildcard tests/cuda_host/*.cc tests/cuda_host/*.h) \
            CMakeLists.txt setup.py pyproject.toml build_pip_pkg.sh $(wildcard README.md) LICENSE
 
-.PHONY: help venv build install demo test test-all test-cc test-gpu asan tsan sanitize-quick fuzz accuracy bench lint format clean distclean FORCE
+.PHONY: help venv build install demo test test-all test-cc test-gpu asan tsan sanitize-quick fuzz accuracy bench docs lint format clean distclean FORCE
 help:
 	@echo 'make demo      build, install into $(VENV), train on handwritten digits'
 	@echo 'make test      build, install into $(VENV), run the tests'
@@ -35,6 +35,7 @@ help:
 	@echo 'make build     the wheel, into dist/ (./build_pip_pkg.sh DEST for elsewhere)'
 	@echo 'make bench     the benchmarks'
 	@echo 'make accuracy  docs/accuracy.md, how exact results are'
+	@echo 'make docs      docs/ as a site, into build/site/'
 	@echo 'make lint      ruff and clang-format; make format mends what they find'
 	@echo 'make clean     away with build/ and dist/; make distclean with $(VENV) too'
 
@@ -56,6 +57,10 @@ $(VENV)/.ready: requirements/build.txt requirements/test.txt
 
 $(VENV)/.lint: requirements/lint.txt $(VENV)/.ready
 	@$(PIP) install -q -r requirements/lint.txt
+	@touch $@
+
+$(VENV)/.docs: requirements/docs.txt $(VENV)/.ready
+	@$(PIP) install -q -r requirements/docs.txt
 	@touch $@
 
 # ---- the wheel ----
@@ -113,6 +118,11 @@ MINUTES ?= 1
 SEED ?= 0
 fuzz: install
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $(SEED) $(FUZZ_FLAGS)
+
+# Warnings are errors; the notebook is run.
+docs: install $(VENV)/.docs
+	@$(BIN)/python -m mkdocs build --strict
+	@echo 'written: build/site/index.html'
 
 # docs/accuracy.md: how exact results are.
 accuracy: install

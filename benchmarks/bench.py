@@ -81,7 +81,9 @@ def main(argv: list[str] | None = None) -> int:
     for i, (family, case) in enumerate(chosen):
 
         def say(what: str, case=case, i=i) -> None:
-            _progress(f"[{i + 1}/{len(chosen)}] {case.name}: {what}")
+            done = 20 * i // len(chosen)
+            bar = "█" * done + "░" * (20 - done)
+            _progress(f"{bar} {i + 1}/{len(chosen)} {case.name}: {what}")
 
         result = harness.run(
             case,

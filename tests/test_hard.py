@@ -148,7 +148,7 @@ def test_one_label_or_as_many_as_points(classes):
     for mining in MINED:
         loss, gradient = tpn.batch_triplet_loss(x, labels, mining=mining, with_gradient=True)
         assert loss == 0 and not gradient.any()
-        assert tpn.mine_triplets(x, labels, mining).shape == (0, 3)
+        assert tpn.mine_triplets(x, labels, mining=mining).shape == (0, 3)
     equal = np.full((n, 3), 0.7, np.float32)
     expected = np.log(n - 1) if classes == 1 else 0
     loss = tpn.supervised_contrastive_loss(equal, labels)

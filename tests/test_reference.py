@@ -208,7 +208,9 @@ def test_batch_triplet_loss_and_mining(metric, mining, refs):
         if margin is None and mining not in inputs.SOFT_MININGS:
             continue
         mined = listed_triplets(D, labels, ref_labels, own, mining, margin)
-        indices = reference.mine_triplets(x, labels, mining, margin, metric=metric, **options)
+        indices = reference.mine_triplets(
+            x, labels, margin, mining=mining, metric=metric, **options
+        )
         assert indices.dtype == tf.int64
         np.testing.assert_array_equal(indices, np.array(mined, np.int64).reshape(-1, 3))
         losses = [hinge_or_soft(D[a, p] - D[a, q], margin) for a, p, q in mined]
@@ -237,7 +239,7 @@ def test_ties_go_to_the_lowest_index(mining):
     D = distance_matrix(grid, grid, "manhattan")
     mined = listed_triplets(D, labels, labels, lambda a: a, mining, 1.0)
     np.testing.assert_array_equal(
-        reference.mine_triplets(grid, labels, mining, 1.0, metric="manhattan"), mined
+        reference.mine_triplets(grid, labels, 1.0, mining=mining, metric="manhattan"), mined
     )
 
 
@@ -253,7 +255,7 @@ def test_nothing_to_count_is_zero(mining, n, labels):
         assert out.shape == ((n,) if reduction == "none" else ())
         np.testing.assert_array_equal(out, 0.0)
         np.testing.assert_array_equal(tape.gradient(out, x), np.zeros((n, 3)))
-    assert reference.mine_triplets(x, labels, mining).shape == (0, 3)
+    assert reference.mine_triplets(x, labels, mining=mining).shape == (0, 3)
 
 
 @pytest.mark.parametrize("mining", inputs.MININGS)
@@ -261,7 +263,7 @@ def test_no_references(mining):
     x, labels = inputs.batch(4, 3, 2)
     options = dict(ref_embeddings=np.zeros((0, 3), np.float32), ref_labels=np.zeros(0, np.int32))
     assert reference.batch_triplet_loss(x, labels, mining=mining, **options) == 0.0
-    assert reference.mine_triplets(x, labels, mining, **options).shape == (0, 3)
+    assert reference.mine_triplets(x, labels, mining=mining, **options).shape == (0, 3)
 
 
 @pytest.mark.parametrize("mining", inputs.MININGS)

@@ -156,7 +156,7 @@ def test_defaults(metric, mining):
     )
     assert made == explicit and made.dtype == tf.float32 and made.shape == ()
     mined = tpw.mine_triplets(x, labels)
-    np.testing.assert_array_equal(mined, tpw.mine_triplets(x, labels, "semi_hard", 1.0))
+    np.testing.assert_array_equal(mined, tpw.mine_triplets(x, labels, 1.0, mining="semi_hard"))
     made = tpw.batch_triplet_loss(x.tolist(), labels.tolist(), mining=mining, metric=metric)
     expected = reference.batch_triplet_loss(
         x.astype(np.float64), labels, mining=mining, metric=metric
@@ -175,7 +175,7 @@ def test_types_and_shapes_of_labels(mining, dtype):
         assert tpw.batch_triplet_loss(x, made, mining=mining) == expected
         assert tpw.batch_triplet_loss(x, tf.constant(made), mining=mining) == expected
         np.testing.assert_array_equal(
-            tpw.mine_triplets(x, made, mining), tpw.mine_triplets(x, labels, mining)
+            tpw.mine_triplets(x, made, mining=mining), tpw.mine_triplets(x, labels, mining=mining)
         )
     refs = dict(ref_embeddings=x, ref_labels=labels.astype(dtype)[:, None], self_offset=0)
     mixed = tpw.batch_triplet_loss(x, labels.astype(np.int64), mining=mining, **refs)
@@ -250,14 +250,14 @@ def test_the_own_reference_is_neither(mining, k):
     ref_labels[k : k + 8] = labels + 1
     options = dict(ref_embeddings=y, ref_labels=ref_labels, self_offset=k)
     for margin in (0.3, 5.0):
-        mined = tpw.mine_triplets(x, labels, mining, margin, **options).numpy()
+        mined = tpw.mine_triplets(x, labels, margin, mining=mining, **options).numpy()
         np.testing.assert_array_equal(
             mined,
             reference.mine_triplets(
                 x.astype(np.float64),
                 labels,
-                mining,
                 margin,
+                mining=mining,
                 **dict(options, ref_embeddings=y.astype(np.float64)),
             ),
         )
@@ -506,7 +506,7 @@ def test_mine_triplets(metric, mining, refs):
 @minings
 def test_the_loss_is_that_of_the_mined_triplets(metric, mining):
     x, labels = inputs.batch(40, 5, 4)
-    mined = tpw.mine_triplets(x, labels, mining, MARGIN, metric=metric)
+    mined = tpw.mine_triplets(x, labels, MARGIN, mining=mining, metric=metric)
     a, p, n = (tf.gather(x, mined[:, i]) for i in range(3))
     explicit = tpw.triplet_loss(a, p, n, MARGIN, metric=metric)
     made = tpw.batch_triplet_loss(x, labels, MARGIN, mining=mining, metric=metric)
@@ -520,9 +520,9 @@ def test_ties_go_to_the_lowest_index(mining, dtype):
     grid = np.array([[i % 5, i // 5 % 5] for i in range(50)]).astype(dtype)
     labels = np.random.default_rng(0).integers(0, 3, 50)
     for margin in (1.0, 2.0):
-        made = tpw.mine_triplets(grid, labels, mining, margin, metric="manhattan")
+        made = tpw.mine_triplets(grid, labels, margin, mining=mining, metric="manhattan")
         expected = reference.mine_triplets(
-            grid.astype(np.float64), labels, mining, margin, metric="manhattan"
+            grid.astype(np.float64), labels, margin, mining=mining, metric="manhattan"
         )
         np.testing.assert_array_equal(made, expected)
 
@@ -536,12 +536,12 @@ def test_of_duplicates_the_first_is_mined(metric, mining, dtype, copies):
     x = x + inputs.points(20, 6, seed=4, scale=0.1)
     x, y = x.astype(dtype), y.astype(dtype)
     one = tpw.mine_triplets(
-        x, labels, mining, metric=metric, ref_embeddings=y, ref_labels=ref_labels
+        x, labels, mining=mining, metric=metric, ref_embeddings=y, ref_labels=ref_labels
     ).numpy()
     many = tpw.mine_triplets(
         x,
         labels,
-        mining,
+        mining=mining,
         metric=metric,
         ref_embeddings=np.tile(y, (copies, 1)),
         ref_labels=np.tile(ref_labels, copies),
@@ -666,7 +666,7 @@ def test_small_batches(mining, metric, labels):
                 )
                 checks.assert_close(made, expected, 2e-5)
                 checks.assert_close(gradient, expected_gradient, 6e-5)
-    mined = tpw.mine_triplets(x, np.array(labels, np.int32), mining, metric=metric)
+    mined = tpw.mine_triplets(x, np.array(labels, np.int32), mining=mining, metric=metric)
     assert mined.shape[1] == 3 and (len(mined) == 0 if nothing else True)
 
 
@@ -675,10 +675,10 @@ def test_no_references(mining):
     x, labels = inputs.batch(4, 3, 2)
     refs = dict(ref_embeddings=np.zeros((0, 3), np.float32), ref_labels=np.zeros(0, np.int32))
     assert tpw.batch_triplet_loss(x, labels, mining=mining, **refs) == 0.0
-    assert tpw.mine_triplets(x, labels, mining, **refs).shape == (0, 3)
+    assert tpw.mine_triplets(x, labels, mining=mining, **refs).shape == (0, 3)
     nobody = np.zeros((0, 3), np.float32), np.zeros(0, np.int32)
     refs = dict(ref_embeddings=x, ref_labels=labels)
-    assert tpw.mine_triplets(*nobody, mining, **refs).shape == (0, 3)
+    assert tpw.mine_triplets(*nobody, mining=mining, **refs).shape == (0, 3)
     for path in checks.PATHS:
         loss, gradients = checks.value_and_gradients(
             lambda x, y: tpw.batch_triplet_loss(

@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING
 from tf_pairwise import _library
 
 if TYPE_CHECKING:
-    from tf_pairwise import data, distribute, keras, numpy, reference
+    from tf_pairwise import data as data
+    from tf_pairwise import distribute as distribute
+    from tf_pairwise import keras as keras
+    from tf_pairwise import numpy as numpy
+    from tf_pairwise import reference as reference
     from tf_pairwise.contrastive import batch_contrastive_loss, contrastive_loss
     from tf_pairwise.distance import paired_distance, pairwise_distance
     from tf_pairwise.neighbors import nearest_neighbors
@@ -46,6 +50,7 @@ _FUNCTIONS = {
 }
 _MODULES = ("data", "distribute", "keras", "numpy", "reference")
 
+# Without `numpy` and `keras`: `from tf_pairwise import *` leaves those names to their owners.
 __all__ = [
     "__version__",
     "batch_contrastive_loss",
@@ -54,12 +59,10 @@ __all__ = [
     "data",
     "distribute",
     "info_nce_loss",
-    "keras",
     "list_ranking_loss",
     "mine_triplets",
     "nearest_neighbors",
     "nt_xent_loss",
-    "numpy",
     "paired_distance",
     "pairwise_distance",
     "pairwise_ranking_loss",
@@ -86,7 +89,7 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})
 
 
 _library.load_with_tensorflow(sorted(set(_FUNCTIONS.values())))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import itertools
 import os
 import platform
 import sys
@@ -169,7 +170,7 @@ def _tensorflow_checks(
             yield f"{name} {part}, compiled by XLA", a.numpy(), b.numpy()
     for mining in MININGS:
         fused, expected = (
-            np.asarray(api.mine_triplets(x, labels, mining)) for api in (tpw, reference)
+            np.asarray(api.mine_triplets(x, labels, mining=mining)) for api in (tpw, reference)
         )
         yield f"mine_triplets {mining}", fused, expected
     for part, a, b in zip(
@@ -226,19 +227,29 @@ def check() -> int:
     random = np.random.default_rng(0)
     x, y, z = random.normal(size=(3, 37, 19)).astype(np.float32)
     labels = np.repeat(np.arange(10), 4)[:37].astype(np.int64)
-    checks = list(_numpy_checks(x, y))
+    checks = _numpy_checks(x, y)
     if _library.build_info()["ops"] and _has_tensorflow():
-        checks += _tensorflow_checks(x, y, z, labels)
+        checks = itertools.chain(checks, _tensorflow_checks(x, y, z, labels))
     else:
         print("no TensorFlow: only tf_pairwise.numpy is checked")
-    wrong = 0
+    count = wrong = 0
     for what, came, expected in checks:
         good = came.shape == expected.shape and np.allclose(came, expected, rtol=1e-4, atol=1e-4)
+        count += 1
         wrong += not good
         if not good:
+            _progress("")
             print(f"WRONG: {what}: got\n{came}\nexpected\n{expected}")
-    print(f"{len(checks) - wrong} of {len(checks)} checks passed")
+        _progress(f"{count} checked: {what}")
+    _progress("")
+    print(f"{count - wrong} of {count} checks passed")
     return 1 if wrong else 0
+
+
+def _progress(text: str) -> None:
+    """One line on a terminal, replaced by the next."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def bench(arguments: list[str]) -> int:

@@ -1,19 +1,43 @@
 """Checks of the arguments that are Python values, for TensorFlow and NumPy alike."""
 
+import difflib
 import math
 import numbers
+from typing import get_args
 
-METRICS = ("euclidean", "squared_euclidean", "cosine", "manhattan", "dot", "chebyshev")
-MININGS = ("all", "hard", "semi_hard", "semi_hard_all", "hard_all")
+from tf_pairwise import _types
+
+METRICS = get_args(_types.Metric)
+MININGS = get_args(_types.Mining)
 SOFT_MININGS = ("all", "hard", "semi_hard")
-ONLY = ("same_label", "other_label")
-REDUCTIONS = ("none", "sum", "mean", "mean_nonzero")
-BATCH_CONTRASTIVE_REDUCTIONS = (*REDUCTIONS, "balanced_mean")
-SOFTMAX_REDUCTIONS = ("none", "sum", "mean")
-LIST_REDUCTIONS = (*REDUCTIONS, "mean_lists")
-PAIR_LOSSES = ("logistic", "hinge", "soft_zero_one")
-LIST_LOSSES = (*PAIR_LOSSES, "mse")
-LAMBDA_WEIGHTS = ("label_diff", "dcg", "ndcg")
+ONLY = get_args(_types.Only)
+REDUCTIONS = get_args(_types.Reduction)
+BATCH_CONTRASTIVE_REDUCTIONS = get_args(_types.BatchContrastiveReduction)
+SOFTMAX_REDUCTIONS = get_args(_types.SoftmaxReduction)
+LIST_REDUCTIONS = get_args(_types.ListReduction)
+PAIR_LOSSES = get_args(_types.PairLoss)
+LIST_LOSSES = get_args(_types.ListLoss)
+LAMBDA_WEIGHTS = get_args(_types.LambdaWeight)
+
+# What other packages call them.
+_SYNONYMS = {
+    "l1": "manhattan",
+    "cityblock": "manhattan",
+    "taxicab": "manhattan",
+    "l2": "euclidean",
+    "squared_l2": "squared_euclidean",
+    "squaredl2": "squared_euclidean",
+    "sqeuclidean": "squared_euclidean",
+    "linf": "chebyshev",
+    "max": "chebyshev",
+    "angular": "cosine",
+    "inner_product": "dot",
+    "innerproduct": "dot",
+    "batch_all": "all",
+    "batch_hard": "hard",
+    "ranknet": "logistic",
+    "lambdarank": "ndcg",
+}
 
 
 def one_of(name, value, allowed):
@@ -21,8 +45,23 @@ def one_of(name, value, allowed):
     if not isinstance(value, str):
         raise TypeError(f"{name}: got {value!r}, expected one of {', '.join(allowed)}")
     if value not in allowed:
-        raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(allowed)}")
+        raise ValueError(
+            f"{name}: got {value!r}, expected one of {', '.join(allowed)}{_meant(value, allowed)}"
+        )
     return value
+
+
+def _meant(value, allowed):
+    word = value.lower().replace("-", "_").replace(" ", "_")
+    near = [_SYNONYMS[word]] if word in _SYNONYMS else difflib.get_close_matches(word, allowed, 1)
+    return f"; did you mean {near[0]!r}?" if near and near[0] in allowed else ""
+
+
+def one_hot(shape):
+    """What to say more of labels of this shape, of which a row looks like one of one-hot labels."""
+    if len(shape or ()) != 2 or shape[1] is None or shape[1] < 2:
+        return ""
+    return "; of one-hot labels take the argmax over the last axis"
 
 
 def margin(value, mining="all"):
@@ -34,6 +73,8 @@ def margin(value, mining="all"):
                 f"or one of the minings {', '.join(SOFT_MININGS)}"
             )
         return "soft"
+    if isinstance(value, str) and value in MININGS:
+        raise TypeError(f"margin: got {value!r}, expected a number or None; or mining={value!r}?")
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"margin: got {value!r}, expected a Python number or None")
     number = float(value)

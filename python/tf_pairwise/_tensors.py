@@ -60,16 +60,29 @@ def _compiles_for_gpu():
     return "CPU" not in called_on.upper() and bool(tf.config.list_logical_devices("GPU"))
 
 
-def labels(name, value):
-    """Labels of any integer type as int64; equal labels stay equal, others different."""
+def labels(name, value, keras_class=""):
+    """Labels of any integer type as int64; equal labels stay equal, others different.
+
+    keras_class: the loss class of the function, which is what Keras's `compile` wants.
+    """
     if not isinstance(value, tf.Tensor):
         hint = None if hasattr(value, "dtype") else tf.int64
         value = tf.convert_to_tensor(value, dtype_hint=hint)
-    if value.dtype == tf.int64:
-        return value
     if not value.dtype.is_integer:
-        raise TypeError(f"{name}: got {value.dtype.name}, expected an integer type")
-    return tf.cast(value, tf.int64)
+        message = f"{name}: got {value.dtype.name}, expected an integer type"
+        if value.dtype.is_floating and keras_class:
+            message += (
+                "; Keras calls a loss with (y_true, y_pred), so give compile the class, "
+                f"tf_pairwise.keras.losses.{keras_class}"
+            )
+        raise TypeError(message)
+    many = _arguments.one_hot(value.shape.as_list() if value.shape.rank is not None else None)
+    if many:
+        message = f"{name}: got shape {value.shape.as_list()}, expected [n] or [n, 1]{many}"
+        if tf.executing_eagerly():
+            raise tf.errors.InvalidArgumentError(None, None, message)
+        raise ValueError(message)
+    return value if value.dtype == tf.int64 else tf.cast(value, tf.int64)
 
 
 def accumulator(dtype):
@@ -107,11 +120,11 @@ def _offset(name, value, check):
     return tf.cast(value, tf.int64)
 
 
-def batch(embeddings, batch_labels, ref_embeddings, ref_labels, offset):
+def batch(embeddings, batch_labels, ref_embeddings, ref_labels, offset, keras_class=""):
     """The inputs of a batch op, and whether the embeddings are their own references."""
     itself = not _arguments.references(ref_embeddings, ref_labels, offset)
     embeddings = points("embeddings", embeddings)
-    batch_labels = labels("labels", batch_labels)
+    batch_labels = labels("labels", batch_labels, keras_class)
     if itself:
         ref_embeddings, ref_labels = embeddings, batch_labels
     else:

@@ -1,22 +1,25 @@
 """Contrastive losses: of explicit pairs, and of all pairs of a batch."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 from tf_pairwise import _arguments, _tensors
 from tf_pairwise._tensors import ops
+from tf_pairwise._types import BatchContrastiveReduction, Metric, Reduction, TensorLike
 
 
 def contrastive_loss(
-    x1,
-    x2,
-    labels,
-    margin=1.0,
+    x1: TensorLike,
+    x2: TensorLike,
+    labels: TensorLike,
+    margin: float = 1.0,
     *,
-    metric="euclidean",
-    similar_label=0,
-    sample_weight=None,
-    reduction="mean",
-):
+    metric: Metric = "euclidean",
+    similar_label: int | bool = 0,
+    sample_weight: TensorLike | None = None,
+    reduction: Reduction = "mean",
+) -> tf.Tensor:
     """The contrastive loss of n given pairs (Hadsell et al. 2006).
 
     0.5 D^2 for a similar pair, 0.5 max(0, margin - D)^2 for a dissimilar one. A pair is similar
@@ -77,19 +80,19 @@ def contrastive_loss(
 
 
 def batch_contrastive_loss(
-    embeddings,
-    labels,
-    margin=1.0,
+    embeddings: TensorLike,
+    labels: TensorLike,
+    margin: float = 1.0,
     *,
-    metric="euclidean",
-    positive_margin=0.0,
-    squared=True,
-    ref_embeddings=None,
-    ref_labels=None,
-    self_offset=None,
-    sample_weight=None,
-    reduction="mean",
-):
+    metric: Metric = "euclidean",
+    positive_margin: float = 0.0,
+    squared: bool = True,
+    ref_embeddings: TensorLike | None = None,
+    ref_labels: TensorLike | None = None,
+    self_offset: int | TensorLike | None = None,
+    sample_weight: TensorLike | None = None,
+    reduction: BatchContrastiveReduction = "mean",
+) -> tf.Tensor:
     """The contrastive loss over all ordered pairs of a labelled batch.
 
     Two different points of one label have the hinge h = max(0, D - positive_margin), two of
@@ -169,7 +172,9 @@ def _batch_contrastive_outputs(
     _arguments.one_of("reduction", reduction, _arguments.BATCH_CONTRASTIVE_REDUCTIONS)
     margin = repr(_arguments.number("margin", margin, least=0))
     positive_margin = repr(_arguments.number("positive_margin", positive_margin))
-    inputs, itself = _tensors.batch(embeddings, labels, ref_embeddings, ref_labels, self_offset)
+    inputs, itself = _tensors.batch(
+        embeddings, labels, ref_embeddings, ref_labels, self_offset, "BatchContrastiveLoss"
+    )
     weights, weighted = _tensors.weights(sample_weight, _tensors.accumulator(inputs[0].dtype))
     return ops.tf_pairwise_batch_contrastive_loss(
         *inputs,

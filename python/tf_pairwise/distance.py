@@ -1,12 +1,17 @@
 """Distances between all pairs of two sets of points, or of points taken in pairs."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 from tf_pairwise import _arguments, _tensors
 from tf_pairwise._tensors import ops
+from tf_pairwise._types import Metric, TensorLike
 
 
-def pairwise_distance(x, y=None, metric="euclidean"):
+def pairwise_distance(
+    x: TensorLike, y: TensorLike | None = None, metric: Metric = "euclidean"
+) -> tf.Tensor:
     """The distance of each row of `x` to each row of `y`.
 
     ==================== =======================================================
@@ -56,7 +61,7 @@ def pairwise_distance(x, y=None, metric="euclidean"):
     return ops.tf_pairwise_pairwise_distance(x, y, metric, itself)
 
 
-def paired_distance(x, y, metric="euclidean"):
+def paired_distance(x: TensorLike, y: TensorLike, metric: Metric = "euclidean") -> tf.Tensor:
     """The distance of each row of `x` to the same row of `y`.
 
     Metrics, accuracy and derivatives are those of `pairwise_distance`. Time is O(n d), with no

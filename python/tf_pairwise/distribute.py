@@ -25,10 +25,11 @@ With reduction "none": the values of the local anchors.
         model.compile("adam", tpw.keras.losses.BatchTripletLoss(0.3, global_batch=True))
 
 (A function of labels and embeddings would get labels of which Keras has made float32, in which
-those of 2^24 and more run together.) Keras hands on a scalar loss as it is, and sums the gradients: training is that of one process on
-the whole batch. What it shows as `loss` is the share times the number of replicas, averaged over
-the replicas: the global loss, where local batches have the same size. (Where not, it averages each
-replica's steps by their local sizes, and the number shown is off accordingly; gradients are not.)
+those of 2^24 and more run together.) Keras hands on a scalar loss as it is, and sums the gradients:
+training is that of one process on the whole batch. What it shows as `loss` is the share times the
+number of replicas, averaged over the replicas: the global loss, where local batches have the same
+size. (Where not, it averages each replica's steps by their local sizes, and the number shown is off
+accordingly; gradients are not.)
 Keras 3 itself cannot `fit` under MultiWorkerMirroredStrategy (keras-team/keras issue 20585) but for
 a model that is made outside of the strategy's scope, has its variables made inside (`build`,
 `compile`), is fitted inside, and overrides `compute_metrics` to give each metric a first dimension;
@@ -42,23 +43,33 @@ gradient sums N D numbers (in float32 for halves) over the replicas. `info_nce_l
 `symmetric` has 2 D in place of D.
 """
 
+from __future__ import annotations
+
 import functools
 
 import tensorflow as tf
 
 from tf_pairwise import _tensors, contrastive, softmax, triplet
+from tf_pairwise._types import (
+    BatchContrastiveReduction,
+    Metric,
+    Mining,
+    Reduction,
+    SoftmaxReduction,
+    TensorLike,
+)
 
 
 def batch_triplet_loss(
-    embeddings,
-    labels,
-    margin=1.0,
+    embeddings: TensorLike,
+    labels: TensorLike,
+    margin: float | None = 1.0,
     *,
-    mining="semi_hard",
-    metric="euclidean",
-    sample_weight=None,
-    reduction="mean",
-):
+    mining: Mining = "semi_hard",
+    metric: Metric = "euclidean",
+    sample_weight: TensorLike | None = None,
+    reduction: Reduction = "mean",
+) -> tf.Tensor:
     """This replica's share of `tf_pairwise.batch_triplet_loss` over the global batch.
 
     Positives and negatives of the local anchors come from the rows of all replicas. See the
@@ -99,16 +110,16 @@ def batch_triplet_loss(
 
 
 def batch_contrastive_loss(
-    embeddings,
-    labels,
-    margin=1.0,
+    embeddings: TensorLike,
+    labels: TensorLike,
+    margin: float = 1.0,
     *,
-    metric="euclidean",
-    positive_margin=0.0,
-    squared=True,
-    sample_weight=None,
-    reduction="mean",
-):
+    metric: Metric = "euclidean",
+    positive_margin: float = 0.0,
+    squared: bool = True,
+    sample_weight: TensorLike | None = None,
+    reduction: BatchContrastiveReduction = "mean",
+) -> tf.Tensor:
     """This replica's share of `tf_pairwise.batch_contrastive_loss` over the global batch.
 
     The local rows are paired with those of all replicas. See the module for where to call it,
@@ -167,15 +178,15 @@ def batch_contrastive_loss(
 
 
 def info_nce_loss(
-    queries,
-    keys,
-    temperature=0.07,
+    queries: TensorLike,
+    keys: TensorLike,
+    temperature: float | TensorLike = 0.07,
     *,
-    symmetric=False,
-    normalize=True,
-    sample_weight=None,
-    reduction="mean",
-):
+    symmetric: bool = False,
+    normalize: bool = True,
+    sample_weight: TensorLike | None = None,
+    reduction: SoftmaxReduction = "mean",
+) -> tf.Tensor:
     """This replica's share of `tf_pairwise.info_nce_loss` over the global batch.
 
     Row i's positive is its own key, and its negatives are the other keys of all replicas. With
@@ -216,8 +227,14 @@ def info_nce_loss(
 
 
 def supervised_contrastive_loss(
-    embeddings, labels, temperature=0.1, *, normalize=True, sample_weight=None, reduction="mean"
-):
+    embeddings: TensorLike,
+    labels: TensorLike,
+    temperature: float | TensorLike = 0.1,
+    *,
+    normalize: bool = True,
+    sample_weight: TensorLike | None = None,
+    reduction: SoftmaxReduction = "mean",
+) -> tf.Tensor:
     """This replica's share of `tf_pairwise.supervised_contrastive_loss` over the global batch.
 
     The local anchors are held against the rows of all replicas. See the module for where to call
@@ -257,8 +274,14 @@ def supervised_contrastive_loss(
 
 
 def nt_xent_loss(
-    embeddings, labels, temperature=0.5, *, normalize=True, sample_weight=None, reduction="mean"
-):
+    embeddings: TensorLike,
+    labels: TensorLike,
+    temperature: float | TensorLike = 0.5,
+    *,
+    normalize: bool = True,
+    sample_weight: TensorLike | None = None,
+    reduction: SoftmaxReduction = "mean",
+) -> tf.Tensor:
     """This replica's share of `tf_pairwise.nt_xent_loss` over the global batch.
 
     The local anchors' positives and negatives are rows of all replicas: the two views of an
@@ -298,8 +321,15 @@ def nt_xent_loss(
 
 
 def sigmoid_contrastive_loss(
-    queries, keys, scale, bias, *, normalize=True, sample_weight=None, reduction="mean"
-):
+    queries: TensorLike,
+    keys: TensorLike,
+    scale: float | TensorLike,
+    bias: float | TensorLike,
+    *,
+    normalize: bool = True,
+    sample_weight: TensorLike | None = None,
+    reduction: SoftmaxReduction = "mean",
+) -> tf.Tensor:
     """This replica's share of `tf_pairwise.sigmoid_contrastive_loss` over the global batch.
 
     The local queries are held against the keys of all replicas. See the module for where to call

@@ -1,21 +1,24 @@
 """Nearest neighbours: the k nearest keys of each query, with no matrix of distances."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 from tf_pairwise import _arguments, _tensors
 from tf_pairwise._tensors import ops
+from tf_pairwise._types import Metric, Only, TensorLike
 
 
 def nearest_neighbors(
-    queries,
-    keys=None,
-    k=10,
+    queries: TensorLike,
+    keys: TensorLike | None = None,
+    k: int = 10,
     *,
-    metric="euclidean",
-    query_labels=None,
-    key_labels=None,
-    only=None,
-):
+    metric: Metric = "euclidean",
+    query_labels: TensorLike | None = None,
+    key_labels: TensorLike | None = None,
+    only: Only | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """The k nearest keys of each query: exact, ascending, ties by the lower index.
 
     What a retrieval metric stands on, and with only="other_label" the miner of hard negatives.

@@ -1,22 +1,33 @@
 """Ranking losses: of explicit pairs of scores, and over the pairs of items of each list."""
 
+from __future__ import annotations
+
 import numpy as np
 import tensorflow as tf
 
 from tf_pairwise import _arguments, _tensors
 from tf_pairwise._tensors import ops
+from tf_pairwise._types import (
+    LambdaWeight,
+    ListLoss,
+    ListReduction,
+    PairLoss,
+    RaggedLike,
+    Reduction,
+    TensorLike,
+)
 
 
 def pairwise_ranking_loss(
-    scores_pos,
-    scores_neg,
+    scores_pos: TensorLike,
+    scores_neg: TensorLike,
     *,
-    loss="logistic",
-    margin=1.0,
-    temperature=1.0,
-    sample_weight=None,
-    reduction="mean",
-):
+    loss: PairLoss = "logistic",
+    margin: float = 1.0,
+    temperature: float = 1.0,
+    sample_weight: TensorLike | None = None,
+    reduction: Reduction = "mean",
+) -> tf.Tensor:
     """The ranking loss of given pairs: the first of each should score above the second.
 
     With x = (scores_neg - scores_pos) / temperature:
@@ -78,18 +89,18 @@ def pairwise_ranking_loss(
 
 
 def list_ranking_loss(
-    scores,
-    relevance,
+    scores: RaggedLike,
+    relevance: RaggedLike,
     *,
-    loss="logistic",
-    lambda_weight=None,
-    topn=None,
-    margin=1.0,
-    temperature=1.0,
-    item_weight=None,
-    mask=None,
-    reduction="mean",
-):
+    loss: ListLoss = "logistic",
+    lambda_weight: LambdaWeight | None = None,
+    topn: int | None = None,
+    margin: float = 1.0,
+    temperature: float = 1.0,
+    item_weight: RaggedLike | None = None,
+    mask: RaggedLike | None = None,
+    reduction: ListReduction = "mean",
+) -> tf.Tensor | tf.RaggedTensor:
     """The ranking loss over the pairs of items of each list.
 
     The pairs are the (i, j) of one list with relevance_i > relevance_j, whose loss is that of
@@ -162,6 +173,7 @@ def list_ranking_loss(
     lists = _Lists(scores)
     scores = _tensors.points("scores", lists.scores)
     relevance = lists.items("relevance", relevance)
+    _not_swapped(scores, relevance)
     weights = None if item_weight is None else lists.items("item_weight", item_weight)
     weights, weighted = _tensors.weights(weights, _tensors.accumulator(scores.dtype), "item_weight")
     if mask is None:
@@ -187,6 +199,18 @@ def list_ranking_loss(
         _tensors.recording(reduction, scores),
     )[0]
     return lists.scores_of(result) if ragged and reduction == "none" else result
+
+
+def _not_swapped(scores, relevance):
+    """Refuses what Keras calls a loss function with: (y_true, y_pred)."""
+    if not tf.is_tensor(relevance) or not relevance.dtype.is_floating:
+        return
+    if _tensors.recording("sum", relevance) and not _tensors.recording("sum", scores):
+        raise TypeError(
+            "relevance: got a tensor that a gradient is recorded of, and scores that none is, "
+            "expected the scores first; Keras calls a loss with (y_true, y_pred), so give compile "
+            "the class, tf_pairwise.keras.losses.ListRankingLoss"
+        )
 
 
 class _Lists:

@@ -1,22 +1,25 @@
 """Losses over the soft-max, or the sigmoids, of the dot products of a batch."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 from tf_pairwise import _arguments, _tensors
 from tf_pairwise._tensors import ops
+from tf_pairwise._types import SoftmaxReduction, TensorLike
 
 
 def info_nce_loss(
-    queries,
-    keys,
-    temperature=0.07,
+    queries: TensorLike,
+    keys: TensorLike,
+    temperature: float | TensorLike = 0.07,
     *,
-    symmetric=False,
-    normalize=True,
-    positive_offset=0,
-    sample_weight=None,
-    reduction="mean",
-):
+    symmetric: bool = False,
+    normalize: bool = True,
+    positive_offset: int | TensorLike = 0,
+    sample_weight: TensorLike | None = None,
+    reduction: SoftmaxReduction = "mean",
+) -> tf.Tensor:
     """The InfoNCE loss of n queries and m keys (van den Oord et al. 2018).
 
     Row i's positive is key p = i + positive_offset, all other keys are its negatives: its loss
@@ -76,17 +79,17 @@ def info_nce_loss(
 
 
 def supervised_contrastive_loss(
-    embeddings,
-    labels,
-    temperature=0.1,
+    embeddings: TensorLike,
+    labels: TensorLike,
+    temperature: float | TensorLike = 0.1,
     *,
-    normalize=True,
-    ref_embeddings=None,
-    ref_labels=None,
-    self_offset=None,
-    sample_weight=None,
-    reduction="mean",
-):
+    normalize: bool = True,
+    ref_embeddings: TensorLike | None = None,
+    ref_labels: TensorLike | None = None,
+    self_offset: int | TensorLike | None = None,
+    sample_weight: TensorLike | None = None,
+    reduction: SoftmaxReduction = "mean",
+) -> tf.Tensor:
     """The supervised contrastive loss of a labelled batch (Khosla et al. 2020, eq. 2, "out").
 
     The loss of an anchor i is log(sum_{j != i} exp(s_ij / temperature)) minus the mean over its
@@ -142,17 +145,17 @@ def supervised_contrastive_loss(
 
 
 def nt_xent_loss(
-    embeddings,
-    labels,
-    temperature=0.5,
+    embeddings: TensorLike,
+    labels: TensorLike,
+    temperature: float | TensorLike = 0.5,
     *,
-    normalize=True,
-    ref_embeddings=None,
-    ref_labels=None,
-    self_offset=None,
-    sample_weight=None,
-    reduction="mean",
-):
+    normalize: bool = True,
+    ref_embeddings: TensorLike | None = None,
+    ref_labels: TensorLike | None = None,
+    self_offset: int | TensorLike | None = None,
+    sample_weight: TensorLike | None = None,
+    reduction: SoftmaxReduction = "mean",
+) -> tf.Tensor:
     """The NT-Xent loss over the positive pairs of a labelled batch (Chen et al. 2020).
 
     Per ordered pair (i, p) of two points of one label, -log(e_ip / (e_ip + the sum of e_in over
@@ -201,16 +204,16 @@ def nt_xent_loss(
 
 
 def sigmoid_contrastive_loss(
-    queries,
-    keys,
-    scale,
-    bias,
+    queries: TensorLike,
+    keys: TensorLike,
+    scale: float | TensorLike,
+    bias: float | TensorLike,
     *,
-    normalize=True,
-    positive_offset=0,
-    sample_weight=None,
-    reduction="mean",
-):
+    normalize: bool = True,
+    positive_offset: int | TensorLike = 0,
+    sample_weight: TensorLike | None = None,
+    reduction: SoftmaxReduction = "mean",
+) -> tf.Tensor:
     """The sigmoid loss of n queries and m keys (SigLIP, Zhai et al. 2023).
 
     The loss of row i is -sum_j log sigmoid(z_ij (scale s_ij + bias)), s being dot products; z is
@@ -285,7 +288,10 @@ def _labelled_outputs(
     self_offset=None,
     **options,
 ):
-    inputs, itself = _tensors.batch(embeddings, labels, ref_embeddings, ref_labels, self_offset)
+    keras_class = "NTXentLoss" if kind == "nt_xent" else "SupervisedContrastiveLoss"
+    inputs, itself = _tensors.batch(
+        embeddings, labels, ref_embeddings, ref_labels, self_offset, keras_class
+    )
     return _outputs(kind, inputs, itself, parameters, **options)
 
 

@@ -1,22 +1,25 @@
 """Triplet losses: of explicit triplets, and over the triplets of a labelled batch."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 from tf_pairwise import _arguments, _tensors
 from tf_pairwise._tensors import ops
+from tf_pairwise._types import Metric, Mining, Reduction, TensorLike
 
 
 def triplet_loss(
-    anchors,
-    positives,
-    negatives,
-    margin=1.0,
+    anchors: TensorLike,
+    positives: TensorLike,
+    negatives: TensorLike,
+    margin: float | None = 1.0,
     *,
-    metric="squared_euclidean",
-    swap=False,
-    sample_weight=None,
-    reduction="mean",
-):
+    metric: Metric = "squared_euclidean",
+    swap: bool = False,
+    sample_weight: TensorLike | None = None,
+    reduction: Reduction = "mean",
+) -> tf.Tensor:
     """The triplet loss of n given triplets: max(0, D(a, p) - D(a, n) + margin).
 
     (FaceNet, Schroff et al. 2015.) Value and gradient are made in one pass over the points
@@ -72,18 +75,18 @@ def triplet_loss(
 
 
 def batch_triplet_loss(
-    embeddings,
-    labels,
-    margin=1.0,
+    embeddings: TensorLike,
+    labels: TensorLike,
+    margin: float | None = 1.0,
     *,
-    mining="semi_hard",
-    metric="euclidean",
-    ref_embeddings=None,
-    ref_labels=None,
-    self_offset=None,
-    sample_weight=None,
-    reduction="mean",
-):
+    mining: Mining = "semi_hard",
+    metric: Metric = "euclidean",
+    ref_embeddings: TensorLike | None = None,
+    ref_labels: TensorLike | None = None,
+    self_offset: int | TensorLike | None = None,
+    sample_weight: TensorLike | None = None,
+    reduction: Reduction = "mean",
+) -> tf.Tensor:
     """The triplet loss over the triplets that `mining` takes of a labelled batch.
 
     A triplet (a, p, n) has an anchor a, a positive p of a's label that is not a itself, and a
@@ -176,7 +179,9 @@ def _batch_triplet_outputs(
     _arguments.one_of("metric", metric, _arguments.METRICS)
     _arguments.one_of("reduction", reduction, _arguments.REDUCTIONS)
     margin = _arguments.margin(margin, mining)
-    inputs, itself = _tensors.batch(embeddings, labels, ref_embeddings, ref_labels, self_offset)
+    inputs, itself = _tensors.batch(
+        embeddings, labels, ref_embeddings, ref_labels, self_offset, "BatchTripletLoss"
+    )
     weights, weighted = _tensors.weights(sample_weight, _tensors.accumulator(inputs[0].dtype))
     return ops.tf_pairwise_batch_triplet_loss(
         *inputs,
@@ -192,16 +197,16 @@ def _batch_triplet_outputs(
 
 
 def mine_triplets(
-    embeddings,
-    labels,
-    mining="semi_hard",
-    margin=1.0,
+    embeddings: TensorLike,
+    labels: TensorLike,
+    margin: float | None = 1.0,
     *,
-    metric="euclidean",
-    ref_embeddings=None,
-    ref_labels=None,
-    self_offset=None,
-):
+    mining: Mining = "semi_hard",
+    metric: Metric = "euclidean",
+    ref_embeddings: TensorLike | None = None,
+    ref_labels: TensorLike | None = None,
+    self_offset: int | TensorLike | None = None,
+) -> tf.Tensor:
     """The indices of the triplets that `batch_triplet_loss` counts, for a loss of one's own.
 
     Args are those of `batch_triplet_loss`; of the margin, only "semi_hard_all" makes use.
@@ -217,7 +222,7 @@ def mine_triplets(
 
     Example:
       >>> x = tf.constant([[0.0], [2.0], [3.0], [7.0]])
-      >>> tpw.mine_triplets(x, [0, 0, 1, 1], "hard").numpy()
+      >>> tpw.mine_triplets(x, [0, 0, 1, 1], mining="hard").numpy()
       array([[0, 1, 2],
              [1, 0, 2],
              [2, 3, 1],

@@ -261,9 +261,8 @@ def _mine(draw, metric, mining):
     if n > 200:  # as many triplets would take the time of all the rest
         arguments = tuple(a[:97] for a in arguments)
     margin = draw.one_of("margin", 0.2, 1.0)
-    return tpn.mine_triplets(
-        *(*arguments, mining, margin), metric=metric, threads=draw.threads(), **options
-    )
+    options |= {"mining": mining, "margin": margin, "metric": metric}
+    return tpn.mine_triplets(*arguments, threads=draw.threads(), **options)
 
 
 def _neighbors(draw, metric, only):

@@ -10,35 +10,39 @@ Each takes arrays, in memory or on disk, or a tf.data.Dataset of single elements
 read as it comes: of that only a window of rows is held.
 """
 
+from __future__ import annotations
+
 import collections.abc
 import itertools
 import math
+from typing import Any, get_args
 
 import numpy as np
 import tensorflow as tf
 
 from tf_pairwise import _arguments
+from tf_pairwise._types import SmallClasses
 from tf_pairwise.data import _datasets, _drawing
 
 __all__ = ["balanced_batches", "pairs", "triplets"]
 
-SMALL_CLASSES = ("repeat", "skip")
+SMALL_CLASSES = get_args(SmallClasses)
 
 
 def balanced_batches(
-    data,
-    labels=None,
-    classes_per_batch=None,
-    samples_per_class=None,
+    data: Any,
+    labels: Any = None,
+    classes_per_batch: int | None = None,
+    samples_per_class: int | None = None,
     *,
-    small_classes=None,
-    shuffle=True,
-    seed=None,
-    num_shards=1,
-    shard_index=0,
-    batches_per_epoch=None,
-    buffer=None,
-):
+    small_classes: SmallClasses | None = None,
+    shuffle: bool = True,
+    seed: int | None = None,
+    num_shards: int = 1,
+    shard_index: int = 0,
+    batches_per_epoch: int | None = None,
+    buffer: int | None = None,
+) -> tf.data.Dataset:
     """Batches of P classes with K rows each, as the losses over all pairs of a batch want them.
 
     Write P for classes_per_batch and K for samples_per_class. A batch has exactly P K rows: P
@@ -156,19 +160,19 @@ def balanced_batches(
 
 
 def pairs(
-    data,
-    labels=None,
-    batch_size=None,
+    data: Any,
+    labels: Any = None,
+    batch_size: int | None = None,
     *,
-    positive_fraction=0.5,
-    similar_label=0,
-    shuffle=True,
-    seed=None,
-    num_shards=1,
-    shard_index=0,
-    batches_per_epoch=None,
-    buffer=None,
-):
+    positive_fraction: float = 0.5,
+    similar_label: int = 0,
+    shuffle: bool = True,
+    seed: int | None = None,
+    num_shards: int = 1,
+    shard_index: int = 0,
+    batches_per_epoch: int | None = None,
+    buffer: int | None = None,
+) -> tf.data.Dataset:
     """Batches of pairs with their labels, for `contrastive_loss` and its Keras class.
 
     A similar pair is two different rows of one class, a dissimilar one two rows of different
@@ -269,17 +273,17 @@ def pairs(
 
 
 def triplets(
-    data,
-    labels=None,
-    batch_size=None,
+    data: Any,
+    labels: Any = None,
+    batch_size: int | None = None,
     *,
-    shuffle=True,
-    seed=None,
-    num_shards=1,
-    shard_index=0,
-    batches_per_epoch=None,
-    buffer=None,
-):
+    shuffle: bool = True,
+    seed: int | None = None,
+    num_shards: int = 1,
+    shard_index: int = 0,
+    batches_per_epoch: int | None = None,
+    buffer: int | None = None,
+) -> tf.data.Dataset:
     """Batches of anchors, positives and negatives, for `triplet_loss` and its Keras class.
 
     Every row of a class of two or more is an anchor once before any is again; its positive is

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tf_pairwise import _tensors
+from tf_pairwise import _arguments, _tensors
 
 register = keras.saving.register_keras_serializable(package="tf_pairwise")
 
@@ -59,6 +59,10 @@ def labels(y_true, also_bool=False):
     y_true = tensor(y_true)
     if y_true.dtype.is_floating and _building():
         return tf.cast(y_true, tf.int64)
+    shape = y_true.shape
+    many = _arguments.one_hot(shape.as_list() if shape.rank is not None else None)
+    if many:
+        raise ValueError(f"y_true: got shape {shape}, expected [n] or [n, 1]{many}")
     if y_true.dtype.is_floating:
         raise TypeError(
             f"y_true: got {y_true.dtype.name}, expected {expected}: floats run different labels "
@@ -78,7 +82,8 @@ def flat_labels(y_true, like):
     """Labels [n] or [n, 1] as [n], n being the rows of `like`."""
     shape = y_true.shape
     if shape.rank not in (None, 1) and not (shape.rank == 2 and shape[1] in (1, None)):
-        raise ValueError(f"y_true: got shape {shape}, expected [n] or [n, 1]")
+        many = _arguments.one_hot(shape.as_list() if shape.rank is not None else None)
+        raise ValueError(f"y_true: got shape {shape}, expected [n] or [n, 1]{many}")
     return tf.reshape(y_true, tf.shape(like)[:1])
 
 

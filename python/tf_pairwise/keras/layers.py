@@ -29,14 +29,18 @@ tf.distribute: the added loss is scaled as Keras expects of `add_loss`; in a tra
 mixed precision: halves reach the kernels as halves.
 """
 
+from __future__ import annotations
+
 import copy
 import math
 import threading
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tf_pairwise import _arguments
+from tf_pairwise._types import OverSamples, SoftmaxReduction
 from tf_pairwise.keras import _inputs, losses
 
 __all__ = ["InfoNCE", "NTXent", "SigmoidContrastive", "SupervisedContrastive"]
@@ -212,17 +216,17 @@ class InfoNCE(_TemperatureLayer):
 
     def __init__(
         self,
-        temperature=0.07,
+        temperature: float = 0.07,
         *,
-        temperature_bounds=(0.01, None),
-        symmetric=False,
-        normalize=True,
-        global_batch=False,
-        reduction="mean",
-        trainable=True,
-        name=None,
-        dtype=None,
-    ):
+        temperature_bounds: tuple[float | None, float | None] = (0.01, None),
+        symmetric: bool = False,
+        normalize: bool = True,
+        global_batch: bool = False,
+        reduction: SoftmaxReduction | OverSamples = "mean",
+        trainable: bool = True,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
         loss = losses.InfoNCELoss(
             _arguments.number("temperature", temperature, above=0),
             symmetric=symmetric,
@@ -268,16 +272,16 @@ class SupervisedContrastive(_LabelledLayer):
 
     def __init__(
         self,
-        temperature=0.1,
+        temperature: float = 0.1,
         *,
-        temperature_bounds=(0.01, None),
-        normalize=True,
-        global_batch=False,
-        reduction="mean",
-        trainable=True,
-        name=None,
-        dtype=None,
-    ):
+        temperature_bounds: tuple[float | None, float | None] = (0.01, None),
+        normalize: bool = True,
+        global_batch: bool = False,
+        reduction: SoftmaxReduction | OverSamples = "mean",
+        trainable: bool = True,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
         loss = losses.SupervisedContrastiveLoss(
             _arguments.number("temperature", temperature, above=0),
             normalize=normalize,
@@ -321,16 +325,16 @@ class NTXent(_LabelledLayer):
 
     def __init__(
         self,
-        temperature=0.5,
+        temperature: float = 0.5,
         *,
-        temperature_bounds=(0.01, None),
-        normalize=True,
-        global_batch=False,
-        reduction="mean",
-        trainable=True,
-        name=None,
-        dtype=None,
-    ):
+        temperature_bounds: tuple[float | None, float | None] = (0.01, None),
+        normalize: bool = True,
+        global_batch: bool = False,
+        reduction: SoftmaxReduction | OverSamples = "mean",
+        trainable: bool = True,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
         loss = losses.NTXentLoss(
             _arguments.number("temperature", temperature, above=0),
             normalize=normalize,
@@ -374,17 +378,17 @@ class SigmoidContrastive(_LossLayer):
 
     def __init__(
         self,
-        scale=10.0,
-        bias=-10.0,
+        scale: float = 10.0,
+        bias: float = -10.0,
         *,
-        scale_bounds=(None, 100.0),
-        normalize=True,
-        global_batch=False,
-        reduction="mean",
-        trainable=True,
-        name=None,
-        dtype=None,
-    ):
+        scale_bounds: tuple[float | None, float | None] = (None, 100.0),
+        normalize: bool = True,
+        global_batch: bool = False,
+        reduction: SoftmaxReduction | OverSamples = "mean",
+        trainable: bool = True,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
         loss = losses.SigmoidContrastiveLoss(
             _arguments.number("scale", scale, above=0),
             _arguments.number("bias", bias),
@@ -398,11 +402,11 @@ class SigmoidContrastive(_LossLayer):
         self.bias = self._add("bias", float(bias))
 
     @property
-    def scale(self):
+    def scale(self) -> tf.Tensor:
         """What the scale is now, a scalar tensor."""
         return tf.exp(tf.convert_to_tensor(self.log_scale))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale_bounds": self._scale_bounds}
 
     def _parameters(self):

@@ -1,8 +1,13 @@
 """A cross-batch memory: the embeddings of earlier batches, as more positives and negatives."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import tensorflow as tf
 
 from tf_pairwise import _arguments, _tensors
+from tf_pairwise._types import TensorLike
 from tf_pairwise.keras import _inputs
 from tf_pairwise.keras._rows import Rows
 
@@ -47,7 +52,9 @@ class CrossBatchMemory:
       RuntimeError: used with XLA, or by several replicas.
     """
 
-    def __init__(self, size, warmup=0, dimensions=None, dtype=None):
+    def __init__(
+        self, size: int, warmup: int = 0, dimensions: int | None = None, dtype: Any = None
+    ) -> None:
         self.size = _arguments.integer("size", size, least=1)
         self.warmup = _arguments.integer("warmup", warmup, least=0)
         self.dimensions = (
@@ -61,7 +68,7 @@ class CrossBatchMemory:
         self._rows = Rows(self.size)
         self._batches = self._d = self._dtype = None
 
-    def read(self):
+    def read(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Its embeddings [m, d] and labels, int64 [m]; m is 0 in the warm-up."""
         self._expect_dynamic()
         if not self._rows.built:
@@ -75,7 +82,7 @@ class CrossBatchMemory:
         count = tf.where(warm, self._rows.count(), tf.constant(0, tf.int64))
         return tuple(self._rows.read(count))
 
-    def write(self, embeddings, labels):
+    def write(self, embeddings: TensorLike, labels: TensorLike) -> None:
         """Puts a batch in: embeddings [n, d], and labels [n] or [n, 1] of any integer dtype."""
         self._expect_dynamic()
         embeddings = tf.stop_gradient(self._expected(embeddings))
@@ -83,7 +90,7 @@ class CrossBatchMemory:
         self._rows.write(embeddings, labels)
         self._batches.assign_add(1)
 
-    def with_batch(self, embeddings, labels):
+    def with_batch(self, embeddings: TensorLike, labels: TensorLike) -> tuple[tf.Tensor, tf.Tensor]:
         """The batch, then what `read` gives: the references of a training step."""
         self._expect_dynamic()
         embeddings = self._expected(embeddings)
@@ -91,13 +98,13 @@ class CrossBatchMemory:
         labels = _inputs.flat_labels(_tensors.labels("labels", labels), embeddings)
         return tf.concat([embeddings, refs], 0), tf.concat([labels, ref_labels], 0)
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         """Empties it, and starts the warm-up again."""
         self._rows.clear()
         if self._batches is not None:
             self._batches.assign(0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "size": self.size,
             "warmup": self.warmup,
@@ -106,7 +113,7 @@ class CrossBatchMemory:
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Any:
         return cls(**config)
 
     def _build(self, dimensions, dtype):

@@ -21,7 +21,11 @@ def points(name, value, like=None, like_name=None):
 
 def labels(name, value, points_of):
     """Labels of any integer type as int64."""
-    return _int64(name, _array(name, value, points_of))
+    value = _array(name, value, points_of)
+    many = _arguments.one_hot(tuple(value.shape))
+    if many:
+        raise ValueError(f"{name}: got shape {list(value.shape)}, expected [n] or [n, 1]{many}")
+    return _int64(name, value)
 
 
 def row_splits(value):

@@ -1,22 +1,25 @@
 """Contrastive losses: of explicit pairs, and of all pairs of a batch."""
 
+from __future__ import annotations
+
 from tf_pairwise import _arguments
+from tf_pairwise._types import ArrayLike, Arrays, BatchContrastiveReduction, Metric, Reduction
 from tf_pairwise.numpy import _arrays, _native
 
 
 def contrastive_loss(
-    x1,
-    x2,
-    labels,
-    margin=1.0,
+    x1: ArrayLike,
+    x2: ArrayLike,
+    labels: ArrayLike,
+    margin: float = 1.0,
     *,
-    metric="euclidean",
-    similar_label=0,
-    sample_weight=None,
-    reduction="mean",
-    with_gradient=False,
-    threads=None,
-):
+    metric: Metric = "euclidean",
+    similar_label: int | bool = 0,
+    sample_weight: ArrayLike | None = None,
+    reduction: Reduction = "mean",
+    with_gradient: bool = False,
+    threads: int | None = None,
+) -> Arrays:
     """`tf_pairwise.contrastive_loss`: two of [n, d], [n] -> a scalar, or [n] with "none".
 
     With with_gradient, (loss, (x1_grad, x2_grad)): the gradients of the loss, or of the sum of
@@ -42,21 +45,21 @@ def contrastive_loss(
 
 
 def batch_contrastive_loss(
-    embeddings,
-    labels,
-    margin=1.0,
+    embeddings: ArrayLike,
+    labels: ArrayLike,
+    margin: float = 1.0,
     *,
-    metric="euclidean",
-    positive_margin=0.0,
-    squared=True,
-    ref_embeddings=None,
-    ref_labels=None,
-    self_offset=None,
-    sample_weight=None,
-    reduction="mean",
-    with_gradient=False,
-    threads=None,
-):
+    metric: Metric = "euclidean",
+    positive_margin: float = 0.0,
+    squared: bool = True,
+    ref_embeddings: ArrayLike | None = None,
+    ref_labels: ArrayLike | None = None,
+    self_offset: int | ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    reduction: BatchContrastiveReduction = "mean",
+    with_gradient: bool = False,
+    threads: int | None = None,
+) -> Arrays:
     """`tf_pairwise.batch_contrastive_loss`: [n, d], [n] -> a scalar, or [n] with "none".
 
     With with_gradient, (loss, embeddings_grad), and with references

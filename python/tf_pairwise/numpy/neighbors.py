@@ -1,20 +1,23 @@
 """Nearest neighbours: the k nearest keys of each query."""
 
+from __future__ import annotations
+
 from tf_pairwise import _arguments
+from tf_pairwise._types import ArrayLike, Arrays, Metric, Only
 from tf_pairwise.numpy import _arrays, _native
 
 
 def nearest_neighbors(
-    queries,
-    keys=None,
-    k=10,
+    queries: ArrayLike,
+    keys: ArrayLike | None = None,
+    k: int = 10,
     *,
-    metric="euclidean",
-    query_labels=None,
-    key_labels=None,
-    only=None,
-    threads=None,
-):
+    metric: Metric = "euclidean",
+    query_labels: ArrayLike | None = None,
+    key_labels: ArrayLike | None = None,
+    only: Only | None = None,
+    threads: int | None = None,
+) -> Arrays:
     """`tf_pairwise.nearest_neighbors`: [n, d], [m, d] -> distances [n, k], int64 indices [n, k]."""
     _arguments.one_of("metric", metric, _arguments.METRICS)
     k, only = _arguments.neighbors(keys, k, query_labels, key_labels, only)

@@ -1,23 +1,34 @@
 """Ranking losses: of explicit pairs of scores, and over the pairs of each list."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from tf_pairwise import _arguments
+from tf_pairwise._types import (
+    ArrayLike,
+    Arrays,
+    LambdaWeight,
+    ListLoss,
+    ListReduction,
+    PairLoss,
+    Reduction,
+)
 from tf_pairwise.numpy import _arrays, _native
 
 
 def pairwise_ranking_loss(
-    scores_pos,
-    scores_neg,
+    scores_pos: ArrayLike,
+    scores_neg: ArrayLike,
     *,
-    loss="logistic",
-    margin=1.0,
-    temperature=1.0,
-    sample_weight=None,
-    reduction="mean",
-    with_gradient=False,
-    threads=None,
-):
+    loss: PairLoss = "logistic",
+    margin: float = 1.0,
+    temperature: float = 1.0,
+    sample_weight: ArrayLike | None = None,
+    reduction: Reduction = "mean",
+    with_gradient: bool = False,
+    threads: int | None = None,
+) -> Arrays:
     """`tf_pairwise.pairwise_ranking_loss`: two of one shape -> a scalar, or that shape.
 
     With with_gradient, (loss, (scores_pos_grad, scores_neg_grad)): the gradients of the loss, or
@@ -45,21 +56,21 @@ def pairwise_ranking_loss(
 
 
 def list_ranking_loss(
-    scores,
-    relevance,
+    scores: ArrayLike,
+    relevance: ArrayLike,
     *,
-    loss="logistic",
-    lambda_weight=None,
-    topn=None,
-    margin=1.0,
-    temperature=1.0,
-    item_weight=None,
-    mask=None,
-    row_splits=None,
-    reduction="mean",
-    with_gradient=False,
-    threads=None,
-):
+    loss: ListLoss = "logistic",
+    lambda_weight: LambdaWeight | None = None,
+    topn: int | None = None,
+    margin: float = 1.0,
+    temperature: float = 1.0,
+    item_weight: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
+    row_splits: ArrayLike | None = None,
+    reduction: ListReduction = "mean",
+    with_gradient: bool = False,
+    threads: int | None = None,
+) -> Arrays:
     """`tf_pairwise.list_ranking_loss`: [B, L] -> a scalar, or [B, L] with reduction "none".
 
     Lists of different lengths: scores, relevance, item_weight and mask are [n], and list b is

@@ -1,22 +1,25 @@
 """Losses over the soft-max, or the sigmoids, of the dot products of a batch."""
 
+from __future__ import annotations
+
 from tf_pairwise import _arguments
+from tf_pairwise._types import ArrayLike, Arrays, SoftmaxReduction
 from tf_pairwise.numpy import _arrays, _native
 
 
 def info_nce_loss(
-    queries,
-    keys,
-    temperature=0.07,
+    queries: ArrayLike,
+    keys: ArrayLike,
+    temperature: float = 0.07,
     *,
-    symmetric=False,
-    normalize=True,
-    positive_offset=0,
-    sample_weight=None,
-    reduction="mean",
-    with_gradient=False,
-    threads=None,
-):
+    symmetric: bool = False,
+    normalize: bool = True,
+    positive_offset: int | ArrayLike = 0,
+    sample_weight: ArrayLike | None = None,
+    reduction: SoftmaxReduction = "mean",
+    with_gradient: bool = False,
+    threads: int | None = None,
+) -> Arrays:
     """`tf_pairwise.info_nce_loss`: [n, d], [m, d] -> a scalar, or [n] with reduction "none".
 
     With with_gradient, (loss, (queries_grad, keys_grad, temperature_grad)): the gradients of
@@ -29,19 +32,19 @@ def info_nce_loss(
 
 
 def supervised_contrastive_loss(
-    embeddings,
-    labels,
-    temperature=0.1,
+    embeddings: ArrayLike,
+    labels: ArrayLike,
+    temperature: float = 0.1,
     *,
-    normalize=True,
-    ref_embeddings=None,
-    ref_labels=None,
-    self_offset=None,
-    sample_weight=None,
-    reduction="mean",
-    with_gradient=False,
-    threads=None,
-):
+    normalize: bool = True,
+    ref_embeddings: ArrayLike | None = None,
+    ref_labels: ArrayLike | None = None,
+    self_offset: int | ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    reduction: SoftmaxReduction = "mean",
+    with_gradient: bool = False,
+    threads: int | None = None,
+) -> Arrays:
     """`tf_pairwise.supervised_contrastive_loss`: [n, d], [n] -> a scalar, or [n] with "none".
 
     With with_gradient, (loss, (embeddings_grad, temperature_grad)), and with references
@@ -55,19 +58,19 @@ def supervised_contrastive_loss(
 
 
 def nt_xent_loss(
-    embeddings,
-    labels,
-    temperature=0.5,
+    embeddings: ArrayLike,
+    labels: ArrayLike,
+    temperature: float = 0.5,
     *,
-    normalize=True,
-    ref_embeddings=None,
-    ref_labels=None,
-    self_offset=None,
-    sample_weight=None,
-    reduction="mean",
-    with_gradient=False,
-    threads=None,
-):
+    normalize: bool = True,
+    ref_embeddings: ArrayLike | None = None,
+    ref_labels: ArrayLike | None = None,
+    self_offset: int | ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    reduction: SoftmaxReduction = "mean",
+    with_gradient: bool = False,
+    threads: int | None = None,
+) -> Arrays:
     """`tf_pairwise.nt_xent_loss`: [n, d], [n] -> a scalar, or [n] with reduction "none".
 
     With with_gradient, as `supervised_contrastive_loss`.
@@ -79,18 +82,18 @@ def nt_xent_loss(
 
 
 def sigmoid_contrastive_loss(
-    queries,
-    keys,
-    scale,
-    bias,
+    queries: ArrayLike,
+    keys: ArrayLike,
+    scale: float,
+    bias: float,
     *,
-    normalize=True,
-    positive_offset=0,
-    sample_weight=None,
-    reduction="mean",
-    with_gradient=False,
-    threads=None,
-):
+    normalize: bool = True,
+    positive_offset: int | ArrayLike = 0,
+    sample_weight: ArrayLike | None = None,
+    reduction: SoftmaxReduction = "mean",
+    with_gradient: bool = False,
+    threads: int | None = None,
+) -> Arrays:
     """`tf_pairwise.sigmoid_contrastive_loss`: [n, d], [m, d] -> a scalar, or [n] with "none".
 
     With with_gradient, (loss, (queries_grad, keys_grad, scale_grad, bias_grad)): the gradients

@@ -1,22 +1,25 @@
 """Triplet losses, of explicit triplets and of all those of a batch; their mining."""
 
+from __future__ import annotations
+
 from tf_pairwise import _arguments
+from tf_pairwise._types import ArrayLike, Arrays, Metric, Mining, Reduction
 from tf_pairwise.numpy import _arrays, _native
 
 
 def triplet_loss(
-    anchors,
-    positives,
-    negatives,
-    margin=1.0,
+    anchors: ArrayLike,
+    positives: ArrayLike,
+    negatives: ArrayLike,
+    margin: float | None = 1.0,
     *,
-    metric="squared_euclidean",
-    swap=False,
-    sample_weight=None,
-    reduction="mean",
-    with_gradient=False,
-    threads=None,
-):
+    metric: Metric = "squared_euclidean",
+    swap: bool = False,
+    sample_weight: ArrayLike | None = None,
+    reduction: Reduction = "mean",
+    with_gradient: bool = False,
+    threads: int | None = None,
+) -> Arrays:
     """`tf_pairwise.triplet_loss`: three of [n, d] -> a scalar, or [n] with reduction "none".
 
     With with_gradient, (loss, (anchors_grad, positives_grad, negatives_grad)): the gradients of
@@ -44,20 +47,20 @@ def triplet_loss(
 
 
 def batch_triplet_loss(
-    embeddings,
-    labels,
-    margin=1.0,
+    embeddings: ArrayLike,
+    labels: ArrayLike,
+    margin: float | None = 1.0,
     *,
-    mining="semi_hard",
-    metric="euclidean",
-    ref_embeddings=None,
-    ref_labels=None,
-    self_offset=None,
-    sample_weight=None,
-    reduction="mean",
-    with_gradient=False,
-    threads=None,
-):
+    mining: Mining = "semi_hard",
+    metric: Metric = "euclidean",
+    ref_embeddings: ArrayLike | None = None,
+    ref_labels: ArrayLike | None = None,
+    self_offset: int | ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    reduction: Reduction = "mean",
+    with_gradient: bool = False,
+    threads: int | None = None,
+) -> Arrays:
     """`tf_pairwise.batch_triplet_loss`: [n, d], [n] -> a scalar, or [n] with reduction "none".
 
     With with_gradient, (loss, embeddings_grad), and with references
@@ -85,17 +88,17 @@ def batch_triplet_loss(
 
 
 def mine_triplets(
-    embeddings,
-    labels,
-    mining="semi_hard",
-    margin=1.0,
+    embeddings: ArrayLike,
+    labels: ArrayLike,
+    margin: float | None = 1.0,
     *,
-    metric="euclidean",
-    ref_embeddings=None,
-    ref_labels=None,
-    self_offset=None,
-    threads=None,
-):
+    mining: Mining = "semi_hard",
+    metric: Metric = "euclidean",
+    ref_embeddings: ArrayLike | None = None,
+    ref_labels: ArrayLike | None = None,
+    self_offset: int | ArrayLike | None = None,
+    threads: int | None = None,
+) -> Arrays:
     """`tf_pairwise.mine_triplets`: [n, d], [n] -> int64 [t, 3]."""
     _arguments.one_of("mining", mining, _arguments.MININGS)
     _arguments.one_of("metric", metric, _arguments.METRICS)

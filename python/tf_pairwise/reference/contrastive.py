@@ -6,24 +6,27 @@
 ========================== ==============================================
 """
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 from tf_pairwise import _arguments
+from tf_pairwise._types import BatchContrastiveReduction, Metric, Reduction, TensorLike
 from tf_pairwise.reference import _batches, _checks
 from tf_pairwise.reference.distance import _all_pairs, _pairs
 
 
 def contrastive_loss(
-    x1,
-    x2,
-    labels,
-    margin=1.0,
+    x1: TensorLike,
+    x2: TensorLike,
+    labels: TensorLike,
+    margin: float = 1.0,
     *,
-    metric="euclidean",
-    similar_label=0,
-    sample_weight=None,
-    reduction="mean",
-):
+    metric: Metric = "euclidean",
+    similar_label: int | bool = 0,
+    sample_weight: TensorLike | None = None,
+    reduction: Reduction = "mean",
+) -> tf.Tensor:
     """The loss of n given pairs, ``[n, d]`` twice and ``[n]``.
 
     ``0.5 D^2`` where the label is ``similar_label``, ``0.5 max(0, margin - D)^2`` where it is
@@ -66,19 +69,19 @@ def _part(factor, hinge):
 
 
 def batch_contrastive_loss(
-    embeddings,
-    labels,
-    margin=1.0,
+    embeddings: TensorLike,
+    labels: TensorLike,
+    margin: float = 1.0,
     *,
-    metric="euclidean",
-    positive_margin=0.0,
-    squared=True,
-    ref_embeddings=None,
-    ref_labels=None,
-    self_offset=None,
-    sample_weight=None,
-    reduction="mean",
-):
+    metric: Metric = "euclidean",
+    positive_margin: float = 0.0,
+    squared: bool = True,
+    ref_embeddings: TensorLike | None = None,
+    ref_labels: TensorLike | None = None,
+    self_offset: int | TensorLike | None = None,
+    sample_weight: TensorLike | None = None,
+    reduction: BatchContrastiveReduction = "mean",
+) -> tf.Tensor:
     """The loss over the ordered pairs of a labelled batch, ``[n, d]`` and ``[n]``.
 
     Of the hinge ``h = max(0, D - positive_margin)`` of two different points with one label and

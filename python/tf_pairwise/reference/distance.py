@@ -13,13 +13,18 @@ Where a distance has no derivative (zero euclidean distance, equal coordinates u
 chebyshev, a zero vector under cosine) its gradient is 0. Inf in a point is treated as NaN.
 """
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 from tf_pairwise import _arguments
+from tf_pairwise._types import Metric, TensorLike
 from tf_pairwise.reference import _checks
 
 
-def pairwise_distance(x, y=None, metric="euclidean"):
+def pairwise_distance(
+    x: TensorLike, y: TensorLike | None = None, metric: Metric = "euclidean"
+) -> tf.Tensor:
     """``[..., n, d], [..., m, d] -> [..., n, m]``: the distance of each row of x to each of y.
 
     With ``y=None``, x against itself; the diagonal is then exactly zero, but for ``dot``
@@ -34,7 +39,7 @@ def pairwise_distance(x, y=None, metric="euclidean"):
     return tf.cast(_all_pairs(x, y, metric), x.dtype)
 
 
-def paired_distance(x, y, metric="euclidean"):
+def paired_distance(x: TensorLike, y: TensorLike, metric: Metric = "euclidean") -> tf.Tensor:
     """``[..., d], [..., d] -> [...]``: the distance of each row of x to the same row of y."""
     _arguments.one_of("metric", metric, _arguments.METRICS)
     x = _checks.points("x", x, least_rank=1)

@@ -1,22 +1,25 @@
 """Nearest neighbours: the matrix of distances, then the k least of each row."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 from tf_pairwise import _arguments
+from tf_pairwise._types import Metric, Only, TensorLike
 from tf_pairwise.reference import _checks
 from tf_pairwise.reference.distance import _all_pairs
 
 
 def nearest_neighbors(
-    queries,
-    keys=None,
-    k=10,
+    queries: TensorLike,
+    keys: TensorLike | None = None,
+    k: int = 10,
     *,
-    metric="euclidean",
-    query_labels=None,
-    key_labels=None,
-    only=None,
-):
+    metric: Metric = "euclidean",
+    query_labels: TensorLike | None = None,
+    key_labels: TensorLike | None = None,
+    only: Only | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """``[n, d], [m, d] -> [n, k], [n, k]``: distances, ascending, and indices of the nearest keys.
 
     With ``keys=None``, of the queries themselves, each but its own neighbour. ``only`` may be

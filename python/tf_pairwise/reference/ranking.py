@@ -11,23 +11,34 @@ The loss of a pair with scores s_i and s_j, of which i is preferred, is with
 ================= ================================================================
 """
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 from tf_pairwise import _arguments
+from tf_pairwise._types import (
+    LambdaWeight,
+    ListLoss,
+    ListReduction,
+    PairLoss,
+    RaggedLike,
+    Reduction,
+    TensorLike,
+)
 from tf_pairwise.reference import _checks
 from tf_pairwise.reference.distance import _computable
 
 
 def pairwise_ranking_loss(
-    scores_pos,
-    scores_neg,
+    scores_pos: TensorLike,
+    scores_neg: TensorLike,
     *,
-    loss="logistic",
-    margin=1.0,
-    temperature=1.0,
-    sample_weight=None,
-    reduction="mean",
-):
+    loss: PairLoss = "logistic",
+    margin: float = 1.0,
+    temperature: float = 1.0,
+    sample_weight: TensorLike | None = None,
+    reduction: Reduction = "mean",
+) -> tf.Tensor:
     """The loss of given pairs: scores of the preferred items and of the others, of one shape."""
     _arguments.ranking(
         *(loss, _arguments.PAIR_LOSSES),
@@ -45,18 +56,18 @@ def pairwise_ranking_loss(
 
 
 def list_ranking_loss(
-    scores,
-    relevance,
+    scores: RaggedLike,
+    relevance: RaggedLike,
     *,
-    loss="logistic",
-    lambda_weight=None,
-    topn=None,
-    margin=1.0,
-    temperature=1.0,
-    item_weight=None,
-    mask=None,
-    reduction="mean",
-):
+    loss: ListLoss = "logistic",
+    lambda_weight: LambdaWeight | None = None,
+    topn: int | None = None,
+    margin: float = 1.0,
+    temperature: float = 1.0,
+    item_weight: RaggedLike | None = None,
+    mask: RaggedLike | None = None,
+    reduction: ListReduction = "mean",
+) -> tf.Tensor | tf.RaggedTensor:
     """The loss over the pairs (i, j) of items of one list with relevance_i > relevance_j.
 
     ``scores`` are ``[B, L]``, or ragged, and so are ``relevance``, ``item_weight`` and ``mask``.

@@ -10,24 +10,27 @@
 =============================== ==============================================================
 """
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 from tf_pairwise import _arguments
+from tf_pairwise._types import SoftmaxReduction, TensorLike
 from tf_pairwise.reference import _batches, _checks
 from tf_pairwise.reference.distance import _computable, _unit
 
 
 def info_nce_loss(
-    queries,
-    keys,
-    temperature=0.07,
+    queries: TensorLike,
+    keys: TensorLike,
+    temperature: float | TensorLike = 0.07,
     *,
-    symmetric=False,
-    normalize=True,
-    positive_offset=0,
-    sample_weight=None,
-    reduction="mean",
-):
+    symmetric: bool = False,
+    normalize: bool = True,
+    positive_offset: int | TensorLike = 0,
+    sample_weight: TensorLike | None = None,
+    reduction: SoftmaxReduction = "mean",
+) -> tf.Tensor:
     """Row i's positive is key ``i + positive_offset``: ``[n, d]`` and ``[m, d]``.
 
     The cross entropy of the soft-max over all keys of ``s / temperature``, mean over the rows;
@@ -52,17 +55,17 @@ def info_nce_loss(
 
 
 def supervised_contrastive_loss(
-    embeddings,
-    labels,
-    temperature=0.1,
+    embeddings: TensorLike,
+    labels: TensorLike,
+    temperature: float | TensorLike = 0.1,
     *,
-    normalize=True,
-    ref_embeddings=None,
-    ref_labels=None,
-    self_offset=None,
-    sample_weight=None,
-    reduction="mean",
-):
+    normalize: bool = True,
+    ref_embeddings: TensorLike | None = None,
+    ref_labels: TensorLike | None = None,
+    self_offset: int | TensorLike | None = None,
+    sample_weight: TensorLike | None = None,
+    reduction: SoftmaxReduction = "mean",
+) -> tf.Tensor:
     """Per anchor, minus the mean over its positives of the log soft-max over all others.
 
     The mean over the anchors that have a positive: another point of the same label.
@@ -88,17 +91,17 @@ def supervised_contrastive_loss(
 
 
 def nt_xent_loss(
-    embeddings,
-    labels,
-    temperature=0.5,
+    embeddings: TensorLike,
+    labels: TensorLike,
+    temperature: float | TensorLike = 0.5,
     *,
-    normalize=True,
-    ref_embeddings=None,
-    ref_labels=None,
-    self_offset=None,
-    sample_weight=None,
-    reduction="mean",
-):
+    normalize: bool = True,
+    ref_embeddings: TensorLike | None = None,
+    ref_labels: TensorLike | None = None,
+    self_offset: int | TensorLike | None = None,
+    sample_weight: TensorLike | None = None,
+    reduction: SoftmaxReduction = "mean",
+) -> tf.Tensor:
     """Per ordered pair (i, p) of one label, -log(e_ip / (e_ip + the sum of e_in)).
 
     With ``e = exp(s / temperature)`` and n the points of other labels than i's. The mean over
@@ -117,16 +120,16 @@ def nt_xent_loss(
 
 
 def sigmoid_contrastive_loss(
-    queries,
-    keys,
-    scale,
-    bias,
+    queries: TensorLike,
+    keys: TensorLike,
+    scale: float | TensorLike,
+    bias: float | TensorLike,
     *,
-    normalize=True,
-    positive_offset=0,
-    sample_weight=None,
-    reduction="mean",
-):
+    normalize: bool = True,
+    positive_offset: int | TensorLike = 0,
+    sample_weight: TensorLike | None = None,
+    reduction: SoftmaxReduction = "mean",
+) -> tf.Tensor:
     """Every query against every key: -log sigmoid(z (scale s + bias)), ``[n, d]`` and ``[m, d]``.
 
     z is 1 for (i, i + positive_offset), else -1. A row's loss is the sum over the keys; weights

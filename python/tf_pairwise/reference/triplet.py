@@ -10,24 +10,27 @@ The loss of an anchor a, a positive p (same label) and a negative n (another lab
 A batch of N points has up to N^3 triplets; ``mining`` says which of them count.
 """
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 from tf_pairwise import _arguments
+from tf_pairwise._types import Metric, Mining, Reduction, TensorLike
 from tf_pairwise.reference import _batches, _checks
 from tf_pairwise.reference.distance import _all_pairs, _pairs
 
 
 def triplet_loss(
-    anchors,
-    positives,
-    negatives,
-    margin=1.0,
+    anchors: TensorLike,
+    positives: TensorLike,
+    negatives: TensorLike,
+    margin: float | None = 1.0,
     *,
-    metric="squared_euclidean",
-    swap=False,
-    sample_weight=None,
-    reduction="mean",
-):
+    metric: Metric = "squared_euclidean",
+    swap: bool = False,
+    sample_weight: TensorLike | None = None,
+    reduction: Reduction = "mean",
+) -> tf.Tensor:
     """The loss of n given triplets, ``[n, d]`` three times.
 
     ``swap=True`` takes the nearer of ``D(a, n)`` and ``D(p, n)`` for the negative's distance
@@ -55,18 +58,18 @@ def triplet_loss(
 
 
 def batch_triplet_loss(
-    embeddings,
-    labels,
-    margin=1.0,
+    embeddings: TensorLike,
+    labels: TensorLike,
+    margin: float | None = 1.0,
     *,
-    mining="semi_hard",
-    metric="euclidean",
-    ref_embeddings=None,
-    ref_labels=None,
-    self_offset=None,
-    sample_weight=None,
-    reduction="mean",
-):
+    mining: Mining = "semi_hard",
+    metric: Metric = "euclidean",
+    ref_embeddings: TensorLike | None = None,
+    ref_labels: TensorLike | None = None,
+    self_offset: int | TensorLike | None = None,
+    sample_weight: TensorLike | None = None,
+    reduction: Reduction = "mean",
+) -> tf.Tensor:
     """The loss over the triplets of a labelled batch, ``[n, d]`` and ``[n]``.
 
     ``mining`` says which triplets count, D being the distances:
@@ -115,16 +118,16 @@ def batch_triplet_loss(
 
 
 def mine_triplets(
-    embeddings,
-    labels,
-    mining="semi_hard",
-    margin=1.0,
+    embeddings: TensorLike,
+    labels: TensorLike,
+    margin: float | None = 1.0,
     *,
-    metric="euclidean",
-    ref_embeddings=None,
-    ref_labels=None,
-    self_offset=None,
-):
+    mining: Mining = "semi_hard",
+    metric: Metric = "euclidean",
+    ref_embeddings: TensorLike | None = None,
+    ref_labels: TensorLike | None = None,
+    self_offset: int | TensorLike | None = None,
+) -> tf.Tensor:
     """The triplets that `batch_triplet_loss` counts, int64 ``[t, 3]`` in ascending order.
 
     A row is (anchor, positive, negative); the last two are rows of the references where there

@@ -1,16 +1,17 @@
 """What the losses have in common: y_true, y_pred, weights, masks and reductions."""
 
 import importlib
+from typing import get_args
 
 import keras
 import tensorflow as tf
 from tensorflow.python.eager import record
 
-from tf_pairwise import _arguments, _tensors
+from tf_pairwise import _arguments, _tensors, _types
 from tf_pairwise.keras import _inputs
 from tf_pairwise.keras.memory import CrossBatchMemory
 
-_OVER_SAMPLES = ("sum_over_batch_size", "mean_with_sample_weight")
+_OVER_SAMPLES = get_args(_types.OverSamples)
 
 
 class Loss(keras.losses.Loss):

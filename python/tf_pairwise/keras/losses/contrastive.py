@@ -1,8 +1,16 @@
 """Contrastive losses: of given pairs, and of all pairs of a batch."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from tf_pairwise import _arguments, contrastive
+from tf_pairwise._types import BatchContrastiveReduction, Metric, OverSamples, Reduction
 from tf_pairwise.keras import _inputs
 from tf_pairwise.keras.losses import _base
+
+if TYPE_CHECKING:
+    from tf_pairwise.keras.memory import CrossBatchMemory
 
 
 @_inputs.register
@@ -25,14 +33,14 @@ class ContrastiveLoss(_base.GivenLoss):
 
     def __init__(
         self,
-        margin=1.0,
+        margin: float = 1.0,
         *,
-        metric="euclidean",
-        similar_label=0,
-        reduction="mean",
-        name=None,
-        dtype=None,
-    ):
+        metric: Metric = "euclidean",
+        similar_label: int | bool = 0,
+        reduction: Reduction | OverSamples | None = "mean",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
         options = {
             "margin": _arguments.number("margin", margin, least=0),
             "metric": _arguments.one_of("metric", metric, _arguments.METRICS),
@@ -61,17 +69,17 @@ class BatchContrastiveLoss(_base.LabelledLoss):
 
     def __init__(
         self,
-        margin=1.0,
+        margin: float = 1.0,
         *,
-        metric="euclidean",
-        positive_margin=0.0,
-        squared=True,
-        memory=None,
-        global_batch=False,
-        reduction="mean",
-        name=None,
-        dtype=None,
-    ):
+        metric: Metric = "euclidean",
+        positive_margin: float = 0.0,
+        squared: bool = True,
+        memory: CrossBatchMemory | None = None,
+        global_batch: bool = False,
+        reduction: BatchContrastiveReduction | OverSamples | None = "mean",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
         options = {
             "margin": _arguments.number("margin", margin, least=0),
             "metric": _arguments.one_of("metric", metric, _arguments.METRICS),

@@ -1,8 +1,20 @@
 """Ranking losses: of given pairs of scores, and over the pairs of each list."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import tensorflow as tf
 
 from tf_pairwise import _arguments, ranking
+from tf_pairwise._types import (
+    LambdaWeight,
+    ListLoss,
+    ListReduction,
+    OverSamples,
+    PairLoss,
+    Reduction,
+)
 from tf_pairwise.keras import _inputs
 from tf_pairwise.keras.losses import _base
 
@@ -13,7 +25,7 @@ class PairwiseRankingLoss(_base.GivenLoss):
 
     With x = (the other's score - the preferred one's) / temperature: softplus(x),
     max(0, margin + x) or sigmoid(x). y_true is not used; y_pred: [n, 2], the scores of the
-    preferred items and of the others.
+    preferred items and of the others. Lists with a relevance per item are for `ListRankingLoss`.
 
     Args:
       loss, margin, temperature: as `pairwise_ranking_loss`.
@@ -25,16 +37,27 @@ class PairwiseRankingLoss(_base.GivenLoss):
     def __init__(
         self,
         *,
-        loss="logistic",
-        margin=1.0,
-        temperature=1.0,
-        reduction="mean",
-        name=None,
-        dtype=None,
-    ):
+        loss: PairLoss = "logistic",
+        margin: float = 1.0,
+        temperature: float = 1.0,
+        reduction: Reduction | OverSamples | None = "mean",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
         options = _ranking_options(loss, _arguments.PAIR_LOSSES, margin, temperature)
         common = {"reduction": reduction, "name": name, "dtype": dtype}
         super().__init__(ranking.pairwise_ranking_loss, options, _arguments.REDUCTIONS, **common)
+
+    def _value(self, y_true, y_pred, sample_weight, reduction):
+        shape = getattr(y_pred, "shape", (None,))
+        if len(shape) == 2 and shape[1] not in (2, None):
+            raise ValueError(
+                f"y_pred: got shape {shape}, expected [n, 2], the scores of pairs; lists [B, L] "
+                "with a relevance per item are for ListRankingLoss"
+            )
+        if y_true is not None:
+            y_pred = _not_of_lists(_inputs.tensor(y_true), y_pred)
+        return super()._value(y_true, y_pred, sample_weight, reduction)
 
 
 @_inputs.register
@@ -56,15 +79,15 @@ class ListRankingLoss(_base.Loss):
     def __init__(
         self,
         *,
-        loss="logistic",
-        lambda_weight=None,
-        topn=None,
-        margin=1.0,
-        temperature=1.0,
-        reduction="mean",
-        name=None,
-        dtype=None,
-    ):
+        loss: ListLoss = "logistic",
+        lambda_weight: LambdaWeight | None = None,
+        topn: int | None = None,
+        margin: float = 1.0,
+        temperature: float = 1.0,
+        reduction: ListReduction | OverSamples | None = "mean",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
         options = _ranking_options(loss, _arguments.LIST_LOSSES, margin, temperature)
         _arguments.lambda_weight(lambda_weight, topn, loss)
         options |= {"lambda_weight": lambda_weight, "topn": topn}
@@ -86,6 +109,22 @@ class ListRankingLoss(_base.Loss):
                 counted = (exists, items) if of_lists is None else (lists, of_lists)
                 samples = _inputs.sum_where(*counted)
         return self._reduced([scores, relevance], samples, reduction, item_weight=items, mask=mask)
+
+
+def _not_of_lists(y_true, y_pred):
+    """y_pred; y_true that differs within a row says something, and would not be heard."""
+    if isinstance(y_true, tf.RaggedTensor) or y_true.shape.rank != 2 or y_true.shape[1] != 2:
+        return y_pred
+    check = tf.debugging.assert_equal(
+        y_true[:, 0],
+        y_true[:, 1],
+        "y_true: got values that differ within a row, expected none, or any that do not: the first "
+        "score of a row is that of the preferred item. A relevance per item is for ListRankingLoss",
+    )
+    if check is None:  # eager, and well
+        return y_pred
+    with tf.control_dependencies([check]):
+        return tf.identity(y_pred)
 
 
 def _ranking_options(loss, losses, margin, temperature):

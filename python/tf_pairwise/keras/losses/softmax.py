@@ -1,8 +1,19 @@
 """Losses over the soft-max, or the sigmoids, of the dot products of a batch."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from tf_pairwise import _arguments, softmax
+from tf_pairwise._types import OverSamples, SoftmaxReduction
 from tf_pairwise.keras import _inputs
 from tf_pairwise.keras.losses import _base
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from tf_pairwise.keras.memory import CrossBatchMemory
 
 
 @_inputs.register
@@ -26,15 +37,15 @@ class SupervisedContrastiveLoss(_base.LabelledLoss):
 
     def __init__(
         self,
-        temperature=0.1,
+        temperature: float | tf.Variable | keras.Variable = 0.1,
         *,
-        normalize=True,
-        memory=None,
-        global_batch=False,
-        reduction="mean",
-        name=None,
-        dtype=None,
-    ):
+        normalize: bool = True,
+        memory: CrossBatchMemory | None = None,
+        global_batch: bool = False,
+        reduction: SoftmaxReduction | OverSamples | None = "mean",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
         options = _softmax_options(temperature, normalize)
         common = {"memory": memory, "global_batch": global_batch}
         common |= {"reduction": reduction, "name": name, "dtype": dtype}
@@ -59,15 +70,15 @@ class NTXentLoss(_base.LabelledLoss):
 
     def __init__(
         self,
-        temperature=0.5,
+        temperature: float | tf.Variable | keras.Variable = 0.5,
         *,
-        normalize=True,
-        memory=None,
-        global_batch=False,
-        reduction="mean",
-        name=None,
-        dtype=None,
-    ):
+        normalize: bool = True,
+        memory: CrossBatchMemory | None = None,
+        global_batch: bool = False,
+        reduction: SoftmaxReduction | OverSamples | None = "mean",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
         options = _softmax_options(temperature, normalize)
         common = {"memory": memory, "global_batch": global_batch}
         common |= {"reduction": reduction, "name": name, "dtype": dtype}
@@ -92,15 +103,15 @@ class InfoNCELoss(_base.QueriesAndKeysLoss):
 
     def __init__(
         self,
-        temperature=0.07,
+        temperature: float | tf.Variable | keras.Variable = 0.07,
         *,
-        symmetric=False,
-        normalize=True,
-        global_batch=False,
-        reduction="mean",
-        name=None,
-        dtype=None,
-    ):
+        symmetric: bool = False,
+        normalize: bool = True,
+        global_batch: bool = False,
+        reduction: SoftmaxReduction | OverSamples | None = "mean",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
         options = _softmax_options(temperature, normalize)
         options["symmetric"] = _base.boolean("symmetric", symmetric)
         common = {"global_batch": global_batch}
@@ -126,15 +137,15 @@ class SigmoidContrastiveLoss(_base.QueriesAndKeysLoss):
 
     def __init__(
         self,
-        scale,
-        bias,
+        scale: float | tf.Variable | keras.Variable,
+        bias: float | tf.Variable | keras.Variable,
         *,
-        normalize=True,
-        global_batch=False,
-        reduction="mean",
-        name=None,
-        dtype=None,
-    ):
+        normalize: bool = True,
+        global_batch: bool = False,
+        reduction: SoftmaxReduction | OverSamples | None = "mean",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
         options = {
             "scale": _base.parameter("scale", scale),
             "bias": _base.parameter("bias", bias),

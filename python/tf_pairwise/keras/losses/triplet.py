@@ -1,8 +1,16 @@
 """Triplet losses: of given triplets, and of those of a batch."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from tf_pairwise import _arguments, triplet
+from tf_pairwise._types import Metric, Mining, OverSamples, Reduction
 from tf_pairwise.keras import _inputs
 from tf_pairwise.keras.losses import _base
+
+if TYPE_CHECKING:
+    from tf_pairwise.keras.memory import CrossBatchMemory
 
 
 @_inputs.register
@@ -21,14 +29,14 @@ class TripletLoss(_base.GivenLoss):
 
     def __init__(
         self,
-        margin=1.0,
+        margin: float | None = 1.0,
         *,
-        metric="squared_euclidean",
-        swap=False,
-        reduction="mean",
-        name=None,
-        dtype=None,
-    ):
+        metric: Metric = "squared_euclidean",
+        swap: bool = False,
+        reduction: Reduction | OverSamples | None = "mean",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
         options = {
             "margin": _base.margin(margin),
             "metric": _arguments.one_of("metric", metric, _arguments.METRICS),
@@ -53,16 +61,16 @@ class BatchTripletLoss(_base.LabelledLoss):
 
     def __init__(
         self,
-        margin=1.0,
+        margin: float | None = 1.0,
         *,
-        mining="semi_hard",
-        metric="euclidean",
-        memory=None,
-        global_batch=False,
-        reduction="mean",
-        name=None,
-        dtype=None,
-    ):
+        mining: Mining = "semi_hard",
+        metric: Metric = "euclidean",
+        memory: CrossBatchMemory | None = None,
+        global_batch: bool = False,
+        reduction: Reduction | OverSamples | None = "mean",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
         _arguments.one_of("mining", mining, _arguments.MININGS)
         options = {
             "margin": _base.margin(margin, mining),
