@@ -117,7 +117,7 @@ def check_arrays_that_change(seconds):
             for m in minings
         ),
         *(
-            lambda m=m, f=f: tpn.mine_triplets(x, labels, m, metric=f)
+            lambda m=m, f=f: tpn.mine_triplets(x, labels, mining=m, metric=f)
             for m in minings
             for f in ("euclidean", "manhattan")
         ),

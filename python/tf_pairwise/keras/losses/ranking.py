@@ -49,8 +49,8 @@ class PairwiseRankingLoss(_base.GivenLoss):
         super().__init__(ranking.pairwise_ranking_loss, options, _arguments.REDUCTIONS, **common)
 
     def _value(self, y_true, y_pred, sample_weight, reduction):
-        shape = getattr(y_pred, "shape", (None,))
-        if len(shape) == 2 and shape[1] not in (2, None):
+        shape = _inputs.tensor(y_pred).shape
+        if shape.rank == 2 and shape[1] not in (2, None):
             raise ValueError(
                 f"y_pred: got shape {shape}, expected [n, 2], the scores of pairs; lists [B, L] "
                 "with a relevance per item are for ListRankingLoss"
