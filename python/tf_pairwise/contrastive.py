@@ -54,7 +54,7 @@ def contrastive_loss(
       TypeError: a dtype that is not taken, or a margin that is not a Python number.
       tf.errors.InvalidArgumentError: shapes that do not go together.
 
-    Example:
+    Examples:
       >>> x1, x2 = [[0.0, 0.0], [0.0, 0.0]], [[0.0, 1.0], [0.0, 0.5]]
       >>> tpw.contrastive_loss(x1, x2, [0, 1], reduction="none").numpy()
       array([0.5  , 0.125], dtype=float32)
@@ -133,7 +133,7 @@ def batch_contrastive_loss(
       TypeError: a dtype that is not taken, or a margin that is not a Python number.
       tf.errors.InvalidArgumentError: shapes that do not go together.
 
-    Example:
+    Examples:
       >>> x = tf.constant([[0.0], [1.0], [1.5], [3.5]])
       >>> tpw.batch_contrastive_loss(x, [0, 0, 1, 1], reduction="none").numpy()
       array([0.5  , 0.625, 2.125, 2.   ], dtype=float32)

@@ -48,7 +48,7 @@ def pairwise_distance(
       TypeError: x is not of a float dtype, or y not of x's.
       tf.errors.InvalidArgumentError: shapes that do not go together.
 
-    Example:
+    Examples:
       >>> x = tf.constant([[0.0, 0.0], [3.0, 4.0]])
       >>> tpw.pairwise_distance(x).numpy()
       array([[0., 5.],
@@ -76,9 +76,9 @@ def paired_distance(x: TensorLike, y: TensorLike, metric: Metric = "euclidean") 
       [...], of x's dtype.
 
     Raises:
-      As `pairwise_distance`.
+      ValueError, TypeError, tf.errors.InvalidArgumentError: where `pairwise_distance` raises them.
 
-    Example:
+    Examples:
       >>> tpw.paired_distance([[0.0, 0.0], [1.0, 1.0]], [[3.0, 4.0], [1.0, 1.0]]).numpy()
       array([5., 0.], dtype=float32)
     """

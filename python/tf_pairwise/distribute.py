@@ -79,8 +79,9 @@ def batch_triplet_loss(
       embeddings: [n, d], the local rows; n may differ between replicas, and be 0.
       labels: [n] or [n, 1], of any integer dtype; labels that are equal on two replicas are one
         label.
-      margin: as in `tf_pairwise.batch_triplet_loss`, and so are mining and metric. They have to
-        be the same on all replicas.
+      margin: a number, 0 or more, or None for the soft margin; the same on all replicas.
+      mining: a name `tf_pairwise.batch_triplet_loss` takes; the same on all replicas.
+      metric: a name `pairwise_distance` takes; the same on all replicas.
       sample_weight: [n], of the local anchors.
       reduction: "none" for the local anchors' values, "sum", "mean" or "mean_nonzero": the means
         divide by what is counted on all replicas.
@@ -89,9 +90,10 @@ def batch_triplet_loss(
       A scalar, or [n] with reduction "none": float64 for float64 embeddings, else float32.
 
     Raises:
-      As `tf_pairwise.batch_triplet_loss`.
+      ValueError, TypeError, tf.errors.InvalidArgumentError: where `tf_pairwise.batch_triplet_loss`
+        raises them.
 
-    Example:
+    Examples:
       >>> strategy = tf.distribute.MirroredStrategy()
       >>> @tf.function
       ... def step(x, labels):  # PerReplica values of a distributed dataset
@@ -129,8 +131,11 @@ def batch_contrastive_loss(
       embeddings: [n, d], the local rows; n may differ between replicas, and be 0.
       labels: [n] or [n, 1], of any integer dtype; labels that are equal on two replicas are one
         label.
-      margin: as in `tf_pairwise.batch_contrastive_loss`, and so are metric, positive_margin and
-        squared. They have to be the same on all replicas.
+      margin: a number, 0 or more; the same on all replicas.
+      metric: a name `pairwise_distance` takes; the same on all replicas.
+      positive_margin: how far apart points of one label may be at no loss, a number; the same on
+        all replicas.
+      squared: whether the loss is of squares; the same on all replicas.
       sample_weight: [n], of the local anchors.
       reduction: "none" for the local anchors' values, "sum", "mean", "mean_nonzero" or
         "balanced_mean": the means divide by what is counted on all replicas. "balanced_mean" is
@@ -142,9 +147,10 @@ def batch_contrastive_loss(
 
     Raises:
       ValueError: "balanced_mean" with metric "cosine" or "dot" on several replicas.
-      As `tf_pairwise.batch_contrastive_loss`.
+      TypeError, tf.errors.InvalidArgumentError: where `tf_pairwise.batch_contrastive_loss` raises
+        them.
 
-    Example:
+    Examples:
       >>> strategy = tf.distribute.MirroredStrategy()
       >>> @tf.function
       ... def step(x, labels):  # PerReplica values of a distributed dataset
@@ -196,8 +202,10 @@ def info_nce_loss(
     Args:
       queries: [n, d], the local rows; n may differ between replicas, and be 0.
       keys: [n, d], theirs.
-      temperature: as in `tf_pairwise.info_nce_loss`, and so are symmetric and normalize. The
-        gradients that the replicas give a temperature add up to that of the global loss.
+      temperature: more than 0: a Python number, or a scalar tensor or variable. The gradients that
+        the replicas give it add up to that of the global loss.
+      symmetric: whether to take the mean of both directions.
+      normalize: whether the points are L2-normalised first.
       sample_weight: [n], of the local rows.
       reduction: "none" for the local rows' values, "sum", or "mean": over the rows of all
         replicas.
@@ -206,9 +214,10 @@ def info_nce_loss(
       A scalar, or [n] with reduction "none": float64 for float64 points, else float32.
 
     Raises:
-      As `tf_pairwise.info_nce_loss`.
+      ValueError, TypeError, tf.errors.InvalidArgumentError: where `tf_pairwise.info_nce_loss`
+        raises them.
 
-    Example:
+    Examples:
       >>> strategy = tf.distribute.MirroredStrategy()
       >>> @tf.function
       ... def step(queries, keys):  # PerReplica values of a distributed dataset
@@ -244,19 +253,21 @@ def supervised_contrastive_loss(
       embeddings: [n, d], the local rows; n may differ between replicas, and be 0.
       labels: [n] or [n, 1], of any integer dtype; labels that are equal on two replicas are one
         label.
-      temperature: as in `tf_pairwise.supervised_contrastive_loss`, and so is normalize. The
-        gradients that the replicas give a temperature add up to that of the global loss.
+      temperature: more than 0: a Python number, or a scalar tensor or variable. The gradients that
+        the replicas give it add up to that of the global loss.
+      normalize: whether the points are L2-normalised first.
       sample_weight: [n], of the local anchors.
       reduction: "none" for the local anchors' values, "sum", or "mean": over the anchors of all
         replicas that have a positive.
 
     Returns:
-      As `info_nce_loss`.
+      A scalar, or [n] with reduction "none": float64 for float64 points, else float32.
 
     Raises:
-      As `tf_pairwise.supervised_contrastive_loss`.
+      ValueError, TypeError, tf.errors.InvalidArgumentError: where `tf_pairwise.supervised_contrastive_loss`
+        raises them.
 
-    Example:
+    Examples:
       >>> strategy = tf.distribute.MirroredStrategy()
       >>> @tf.function
       ... def step(x, labels):  # PerReplica values of a distributed dataset
@@ -289,21 +300,24 @@ def nt_xent_loss(
     and what it costs.
 
     Args:
-      embeddings: as in `supervised_contrastive_loss`.
-      labels: so.
-      temperature: so.
-      normalize: so.
-      sample_weight: so.
+      embeddings: [n, d], the local rows; n may differ between replicas, and be 0.
+      labels: [n] or [n, 1], of any integer dtype; labels that are equal on two replicas are one
+        label.
+      temperature: more than 0: a Python number, or a scalar tensor or variable. The gradients that
+        the replicas give it add up to that of the global loss.
+      normalize: whether the points are L2-normalised first.
+      sample_weight: [n], of the local anchors.
       reduction: "none" for the local anchors' values, "sum", or "mean": over the positive pairs
         of the anchors of all replicas.
 
     Returns:
-      As `info_nce_loss`.
+      A scalar, or [n] with reduction "none": float64 for float64 points, else float32.
 
     Raises:
-      As `tf_pairwise.nt_xent_loss`.
+      ValueError, TypeError, tf.errors.InvalidArgumentError: where `tf_pairwise.nt_xent_loss`
+        raises them.
 
-    Example:
+    Examples:
       >>> strategy = tf.distribute.MirroredStrategy()
       >>> @tf.function
       ... def step(x, labels):  # PerReplica values of a distributed dataset
@@ -338,18 +352,21 @@ def sigmoid_contrastive_loss(
     Args:
       queries: [n, d], the local rows; n may differ between replicas, and be 0.
       keys: [n, d], theirs.
-      scale: as in `tf_pairwise.sigmoid_contrastive_loss`, and so are bias and normalize. The
-        gradients that the replicas give scale and bias add up to those of the global loss.
-      sample_weight: as in `info_nce_loss`.
-      reduction: so.
+      scale: a Python number, or a scalar tensor or variable. The gradients that the replicas give
+        it add up to that of the global loss.
+      bias: likewise.
+      normalize: whether the points are L2-normalised first.
+      sample_weight: [n], of the local rows.
+      reduction: "none" for the local rows' values, "sum", or "mean": over the rows of all replicas.
 
     Returns:
-      As `info_nce_loss`.
+      A scalar, or [n] with reduction "none": float64 for float64 points, else float32.
 
     Raises:
-      As `tf_pairwise.sigmoid_contrastive_loss`.
+      ValueError, TypeError, tf.errors.InvalidArgumentError: where `tf_pairwise.sigmoid_contrastive_loss`
+        raises them.
 
-    Example:
+    Examples:
       >>> strategy = tf.distribute.MirroredStrategy()
       >>> @tf.function
       ... def step(queries, keys):  # PerReplica values of a distributed dataset

@@ -61,7 +61,7 @@ def nearest_neighbors(
       TypeError: a dtype that is not taken, or a k that is not a Python integer.
       tf.errors.InvalidArgumentError: shapes that do not go together.
 
-    Example:
+    Examples:
       >>> x = tf.constant([[0.0], [2.0], [3.0], [7.0]])
       >>> distances, indices = tpw.nearest_neighbors(x, k=2)
       >>> distances.numpy()

@@ -64,9 +64,9 @@ def pairwise_ranking_loss(
       TypeError: a dtype that is not taken, or an argument that is not a Python number.
       tf.errors.InvalidArgumentError: shapes that do not go together.
 
-    Example:
-      >>> tpw.pairwise_ranking_loss([2.0, 0.5], [0.0, 1.0], loss="hinge").numpy()
-      0.75
+    Examples:
+      >>> print(f"{float(tpw.pairwise_ranking_loss([2.0, 0.5], [0.0, 1.0], loss='hinge')):.4f}")
+      0.7500
     """
     options = _arguments.ranking(
         *(loss, _arguments.PAIR_LOSSES),
@@ -157,11 +157,11 @@ def list_ranking_loss(
         that is not a Python number.
       tf.errors.InvalidArgumentError: shapes or row splits that do not go together.
 
-    Example:
+    Examples:
       >>> scores = tf.ragged.constant([[3.0, 2.0, 0.0], [1.0, 1.5]])
       >>> relevance = tf.ragged.constant([[2, 0, 1], [1, 0]])
-      >>> tpw.list_ranking_loss(scores, relevance, loss="hinge").numpy()
-      1.125
+      >>> print(f"{float(tpw.list_ranking_loss(scores, relevance, loss='hinge')):.4f}")
+      1.1250
     """
     options = _arguments.ranking(
         *(loss, _arguments.LIST_LOSSES),

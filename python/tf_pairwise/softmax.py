@@ -60,10 +60,10 @@ def info_nce_loss(
       tf.errors.InvalidArgumentError: such a temperature or positive_offset that is a tensor, a
         positive_offset that leaves a query without its key, or shapes that do not go together.
 
-    Example:
+    Examples:
       >>> x = tf.constant([[1.0, 0.0], [0.0, 2.0]])
-      >>> tpw.info_nce_loss(x, x, temperature=1.0).numpy()
-      0.31326166
+      >>> print(f"{float(tpw.info_nce_loss(x, x, temperature=1.0)):.4f}")
+      0.3133
     """
     return _queries_outputs(
         "info_nce",
@@ -102,8 +102,10 @@ def supervised_contrastive_loss(
     Args:
       embeddings: [n, d], float16, bfloat16, float32 or float64.
       labels: [n] or [n, 1], of any integer dtype.
-      temperature: as in `info_nce_loss`.
-      normalize: as in `info_nce_loss`.
+      temperature: finite and more than 0; a Python number, or a scalar tensor or variable of a
+        float dtype, which then has a gradient.
+      normalize: s is of the L2-normalised points (a zero vector stays zero: its dot products are 0,
+        and so is its gradient), else of the points as they are.
       ref_embeddings: [m, d], the points that anchors are held against, in place of the
         embeddings; of their dtype. They get a gradient too.
       ref_labels: [m] or [m, 1], with ref_embeddings.
@@ -115,7 +117,9 @@ def supervised_contrastive_loss(
         of the weights of the anchors that have a positive. Nothing to count is the loss 0.
 
     Returns:
-      As `info_nce_loss`.
+      A scalar, or [n] with reduction "none": float64 for float64 points, else float32.
+      Gradients are of the inputs' dtypes. A second derivative is an UnimplementedError:
+      `tf_pairwise.reference.supervised_contrastive_loss` has it.
 
     Raises:
       ValueError: a reduction that is not one of those, a temperature that is a Python number
@@ -125,10 +129,10 @@ def supervised_contrastive_loss(
       tf.errors.InvalidArgumentError: such a temperature that is a tensor, a self_offset past
         the references, or shapes that do not go together.
 
-    Example:
+    Examples:
       >>> x = tf.constant([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
-      >>> tpw.supervised_contrastive_loss(x, [0, 0, 1], temperature=1.0).numpy()
-      0.31326166
+      >>> print(f"{float(tpw.supervised_contrastive_loss(x, [0, 0, 1], temperature=1.0)):.4f}")
+      0.3133
     """
     return _labelled_outputs(
         "supervised",
@@ -169,25 +173,33 @@ def nt_xent_loss(
     Args:
       embeddings: [n, d], float16, bfloat16, float32 or float64.
       labels: [n] or [n, 1], of any integer dtype.
-      temperature: as in `info_nce_loss`.
-      normalize: as in `info_nce_loss`.
-      ref_embeddings: as in `supervised_contrastive_loss`: p and n are taken from them.
-      ref_labels: so.
-      self_offset: so.
-      sample_weight: so.
+      temperature: finite and more than 0; a Python number, or a scalar tensor or variable of a
+        float dtype, which then has a gradient.
+      normalize: s is of the L2-normalised points (a zero vector stays zero: its dot products are 0,
+        and so is its gradient), else of the points as they are.
+      ref_embeddings: [m, d], the points that p and n are taken from, in place of the embeddings; of
+        their dtype. They get a gradient too.
+      ref_labels: [m] or [m, 1], with ref_embeddings.
+      self_offset: an integer, or an integer scalar tensor: anchor i is also reference i +
+        self_offset, which is then left out. Only with ref_embeddings.
+      sample_weight: [n], a weight per anchor, of any real dtype; constant to the gradient. An
+        anchor of weight 0 has the loss 0 whatever is in it.
       reduction: "none" for each anchor's weighted sum over its positive pairs, "sum", or "mean":
         their sum over the sum of the pairs' weights. Nothing to count is the loss 0.
 
     Returns:
-      As `info_nce_loss`.
+      A scalar, or [n] with reduction "none": float64 for float64 points, else float32.
+      Gradients are of the inputs' dtypes. A second derivative is an UnimplementedError:
+      `tf_pairwise.reference.nt_xent_loss` has it.
 
     Raises:
-      As `supervised_contrastive_loss`.
+      ValueError, TypeError, tf.errors.InvalidArgumentError: where `supervised_contrastive_loss`
+        raises them.
 
-    Example:
+    Examples:
       >>> x = tf.constant([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
-      >>> tpw.nt_xent_loss(x, [0, 0, 1], temperature=1.0).numpy()
-      0.31326166
+      >>> print(f"{float(tpw.nt_xent_loss(x, [0, 0, 1], temperature=1.0)):.4f}")
+      0.3133
     """
     return _labelled_outputs(
         "nt_xent",
@@ -229,14 +241,20 @@ def sigmoid_contrastive_loss(
       keys: [m, d], of the same dtype, with m >= n + positive_offset.
       scale: a finite Python number, or a scalar tensor or variable of a float dtype, which then
         has a gradient.
-      bias: so.
-      normalize: as in `info_nce_loss`.
-      positive_offset: as in `info_nce_loss`.
-      sample_weight: as in `info_nce_loss`.
-      reduction: as in `info_nce_loss`.
+      bias: a finite Python number, or such a tensor or variable.
+      normalize: s is of the L2-normalised points (a zero vector stays zero: its dot products are 0,
+        and so is its gradient), else of the points as they are.
+      positive_offset: an integer, 0 or more, or an integer scalar tensor: query i's positive is key
+        i + positive_offset.
+      sample_weight: [n], a weight per row, of any real dtype; constant to the gradient. A row of
+        weight 0 has the loss 0 whatever is in it.
+      reduction: "none" for each row's weighted loss, "sum", or "mean" (their sum over the sum of
+        the weights). Nothing to count is the loss 0.
 
     Returns:
-      As `info_nce_loss`.
+      A scalar, or [n] with reduction "none": float64 for float64 points, else float32.
+      Gradients are of the inputs' dtypes. A second derivative is an UnimplementedError:
+      `tf_pairwise.reference.sigmoid_contrastive_loss` has it.
 
     Raises:
       ValueError: a reduction that is not one of those, a scale or bias that is a Python number
@@ -246,10 +264,10 @@ def sigmoid_contrastive_loss(
       tf.errors.InvalidArgumentError: a positive_offset that leaves a query without its key, or
         shapes that do not go together.
 
-    Example:
+    Examples:
       >>> x = tf.constant([[1.0, 0.0], [0.0, 2.0]])
-      >>> tpw.sigmoid_contrastive_loss(x, x, scale=1.0, bias=0.0).numpy()
-      1.0064088
+      >>> print(f"{float(tpw.sigmoid_contrastive_loss(x, x, scale=1.0, bias=0.0)):.4f}")
+      1.0064
     """
     return _queries_outputs(
         "sigmoid",

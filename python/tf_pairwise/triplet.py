@@ -49,7 +49,7 @@ def triplet_loss(
       TypeError: a dtype that is not taken, or a margin that is not a Python number.
       tf.errors.InvalidArgumentError: shapes that do not go together.
 
-    Example:
+    Examples:
       >>> float(tpw.triplet_loss([[0.0, 0.0]], [[0.0, 1.0]], [[1.0, 1.0]], margin=1.5))
       0.5
     """
@@ -92,17 +92,14 @@ def batch_triplet_loss(
     A triplet (a, p, n) has an anchor a, a positive p of a's label that is not a itself, and a
     negative n of another label; its loss is max(0, D(a, p) - D(a, n) + margin).
 
-    =============== ==================================================================
-    mining          which triplets
-    =============== ==================================================================
-    "all"           every one (Hermans et al. 2017, "batch all")
-    "hard"          per anchor, the farthest p and the nearest n (there, "batch hard")
-    "semi_hard"     per (a, p), the nearest n with D(a, n) > D(a, p), and the farthest
-                    n where there is none (FaceNet, Schroff et al. 2015, as TensorFlow
-                    Addons computes it)
-    "semi_hard_all" every one with D(a, p) < D(a, n) and D(a, n) - margin <= D(a, p)
-    "hard_all"      every one with D(a, n) <= D(a, p)
-    =============== ==================================================================
+    Which triplets a mining takes:
+
+    - "all": every one (Hermans et al. 2017, "batch all").
+    - "hard": per anchor, the farthest p and the nearest n (there, "batch hard").
+    - "semi_hard": per (a, p), the nearest n with D(a, n) > D(a, p), and the farthest n where there
+      is none (FaceNet, Schroff et al. 2015, as TensorFlow Addons computes it).
+    - "semi_hard_all": every one with D(a, p) < D(a, n) and D(a, n) - margin <= D(a, p).
+    - "hard_all": every one with D(a, n) <= D(a, p).
 
     Which triplets are taken is constant to the gradient; of equal distances the lower index
     wins. Distances are made a tile at a time and never stored: time is O(n m d) and, for an
@@ -142,7 +139,7 @@ def batch_triplet_loss(
       TypeError: a dtype that is not taken, or a margin that is not a Python number.
       tf.errors.InvalidArgumentError: shapes that do not go together.
 
-    Example:
+    Examples:
       >>> x = tf.constant([[0.0], [2.0], [3.0], [7.0]])
       >>> float(tpw.batch_triplet_loss(x, [0, 0, 1, 1], margin=0.5, mining="hard"))
       1.25
@@ -218,9 +215,9 @@ def mine_triplets(
       `batch_triplet_loss` and the result.
 
     Raises:
-      As `batch_triplet_loss`.
+      ValueError, TypeError, tf.errors.InvalidArgumentError: where `batch_triplet_loss` raises them.
 
-    Example:
+    Examples:
       >>> x = tf.constant([[0.0], [2.0], [3.0], [7.0]])
       >>> tpw.mine_triplets(x, [0, 0, 1, 1], mining="hard").numpy()
       array([[0, 1, 2],

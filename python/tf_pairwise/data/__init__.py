@@ -78,7 +78,8 @@ def balanced_batches(
       seed: an integer, for the same sequence of epochs each time the dataset is made. None takes
         one from tf.random.set_seed (or keras.utils.set_random_seed) if that was called, else a
         random one. Each iteration is the next epoch, in another order.
-      num_shards, shard_index: this worker's share: of every epoch's batches number shard_index,
+      num_shards: how many workers share the sequence of batches.
+      shard_index: this worker's number: of every epoch it gets the batches number shard_index,
         shard_index + num_shards, and so on. Workers pass the same arguments otherwise, with a
         seed. Their numbers of batches are equal, and they stay in step as long as they iterate
         equally often. Of a dataset every worker reads all and keeps the elements number
@@ -108,7 +109,7 @@ def balanced_batches(
       tf.errors.InvalidArgumentError: when iterated, a dataset that gave no batch at all, or whose
         elements differ in shape.
 
-    Example:
+    Examples:
       >>> x, labels = tf.range(8) * 10, [0, 0, 1, 1, 2, 2, 3, 3]
       >>> for x, y in tpw.data.balanced_batches(x, labels, 2, 2, shuffle=False):
       ...     print(x.numpy(), y.numpy())
@@ -188,7 +189,9 @@ def pairs(
     no whole batch at the end is left out too.
 
     Args:
-      data, labels: as `balanced_batches` takes them.
+      data: an array or a (ragged) tensor [n, ...], a nested structure of those, or a
+        tf.data.Dataset of single elements (x, y), see `balanced_batches`.
+      labels: [n] or [n, 1], of any integer dtype; None for a dataset, which has its own.
       batch_size: the number of pairs in a batch, a Python integer, 1 or more.
       positive_fraction: the share of similar pairs, from 0 to 1. If the number of them in a batch
         is no integer, batches differ by one. Similar and dissimilar pairs take turns in a batch.
@@ -196,7 +199,13 @@ def pairs(
         0 is the default of `contrastive_loss`.
       shuffle: False for first rows in the order in which they come (that of dissimilar pairs from
         the end), and second rows by a rule: the next of the class, or one of the classes behind.
-      seed, num_shards, shard_index, batches_per_epoch: as in `balanced_batches`.
+      seed: an integer, for the same sequence of epochs each time the dataset is made; None for that
+        of tf.random.set_seed, or a random one.
+      num_shards: how many workers share the sequence of batches.
+      shard_index: this worker's number: it gets the batches shard_index, shard_index + num_shards,
+        and so on.
+      batches_per_epoch: the number of batches in an epoch, in all shards together, a multiple of
+        num_shards; None for as many as take each row about once as a first one.
       buffer: the number of a dataset's rows that wait, batch_size or more; None for 10 batch_size.
 
     Returns:
@@ -210,7 +219,7 @@ def pairs(
       TypeError: labels that are not integers, or data that is no array.
       tf.errors.InvalidArgumentError: as `balanced_batches` does.
 
-    Example:
+    Examples:
       >>> x, labels = tf.constant([1, 2, 30, 40]), [0, 0, 1, 1]
       >>> for x, y in tpw.data.pairs(x, labels, 4, shuffle=False):
       ...     print(x.numpy().tolist(), y.numpy())
@@ -297,11 +306,19 @@ def triplets(
     What is no whole batch at the end is left out too.
 
     Args:
-      data, labels: as `balanced_batches` takes them.
+      data: an array or a (ragged) tensor [n, ...], a nested structure of those, or a
+        tf.data.Dataset of single elements (x, y), see `balanced_batches`.
+      labels: [n] or [n, 1], of any integer dtype; None for a dataset, which has its own.
       batch_size: the number of triplets in a batch, a Python integer, 1 or more.
       shuffle: False for anchors in the order in which they come, and positives and negatives by
         a rule: the next of the class, and one of the classes behind.
-      seed, num_shards, shard_index, batches_per_epoch: as in `balanced_batches`.
+      seed: an integer, for the same sequence of epochs each time the dataset is made; None for that
+        of tf.random.set_seed, or a random one.
+      num_shards: how many workers share the sequence of batches.
+      shard_index: this worker's number: it gets the batches shard_index, shard_index + num_shards,
+        and so on.
+      batches_per_epoch: the number of batches in an epoch, in all shards together, a multiple of
+        num_shards; None for as many as take each row about once as a first one.
       buffer: the number of a dataset's rows that wait, batch_size or more; None for 10 batch_size.
 
     Returns:
@@ -315,7 +332,7 @@ def triplets(
       TypeError: labels that are not integers, or data that is no array.
       tf.errors.InvalidArgumentError: as `balanced_batches` does.
 
-    Example:
+    Examples:
       >>> x, labels = tf.constant([1, 2, 30, 40]), [0, 0, 1, 1]
       >>> for x, y in tpw.data.triplets(x, labels, 2, shuffle=False):
       ...     print(x.numpy().tolist(), y.numpy())

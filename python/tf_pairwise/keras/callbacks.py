@@ -39,7 +39,7 @@ class EvaluateEmbeddings(keras.callbacks.Callback):
     Raises:
       ValueError, TypeError: what is not of these.
 
-    Example:
+    Examples:
       >>> x, y = tf.random.normal([20, 3]), tf.range(20) % 4
       >>> model = keras.Sequential([keras.Input([3]), keras.layers.Dense(2)])
       >>> model.compile("sgd", tpw.keras.losses.NTXentLoss())

@@ -4,24 +4,22 @@ A loss that is given to `compile` has no variables that a model trains and saves
 take what their loss takes, add the loss to the model's (`add_loss`), and return their inputs as
 they came:
 
-======================== ============================== ==========================================
-layer                    inputs                         weights
-======================== ============================== ==========================================
-InfoNCE                  queries, keys: [n, d] each     log_temperature
-SigmoidContrastive       queries, keys                  log_scale, bias
-SupervisedContrastive    embeddings [n, d], labels [n]  log_temperature
-NTXent                   embeddings, labels             log_temperature
-======================== ============================== ==========================================
+| layer                 | inputs                        | weights         |
+|-----------------------|-------------------------------|-----------------|
+| InfoNCE               | queries, keys: [n, d] each    | log_temperature |
+| SigmoidContrastive    | queries, keys                 | log_scale, bias |
+| SupervisedContrastive | embeddings [n, d], labels [n] | log_temperature |
+| NTXent                | embeddings, labels            | log_temperature |
 
 So a model of two towers ends in `InfoNCE()([queries, keys])`, and is compiled without a loss. What
 all have in common:
 
-parameters: the temperature and the scale are learned as logarithms (as CLIP, Radford et al. 2021,
-  and SigLIP, Zhai et al. 2023, do), so that they stay above 0 and steps are relative; after each
-  step of the optimizer they are clipped to their bounds. They are float32 (float64 under a float64
+what is learned: the temperature and the scale, as logarithms (as CLIP, Radford et al. 2021, and
+  SigLIP, Zhai et al. 2023, do), so that they stay above 0 and steps are relative; after each step
+  of the optimizer they are clipped to their bounds. They are float32 (float64 under a float64
   policy) whatever the inputs are. With `trainable=False` they stay what they are.
-saving: the weights are saved with the model (`model.save`, `save_weights`, checkpoints), and train
-  on when it is loaded; `import tf_pairwise.keras` before that.
+how it is saved: the weights are saved with the model (`model.save`, `save_weights`, checkpoints),
+  and train on when it is loaded; `import tf_pairwise.keras` before that.
 sample_weight: an argument of the call, [n] or [n, 1], a weight per row (per anchor).
 masks: a row that a Keras mask on any of the inputs leaves out does not exist.
 tf.distribute: the added loss is scaled as Keras expects of `add_loss`; in a training loop of your
@@ -202,12 +200,13 @@ class InfoNCE(_TemperatureLayer):
       global_batch: whether all replicas' keys are the negatives, see `tf_pairwise.distribute`.
       reduction: "mean", "sum", "sum_over_batch_size" or "mean_with_sample_weight".
       trainable: whether the temperature is learned.
-      name, dtype: as any Keras layer has.
+      name: of the layer.
+      dtype: the policy of the layer, as `keras.layers.Layer` takes it.
 
     Raises:
       ValueError, TypeError: a bad option, or inputs that are not two of shape [n, d].
 
-    Example:
+    Examples:
       >>> layer = tpw.keras.layers.InfoNCE(temperature=0.5)
       >>> queries, keys = layer([tf.eye(2), tf.eye(2)])
       >>> print(f"{float(layer.losses[0]):.4f}, {float(layer.temperature):.2f}")
@@ -256,13 +255,14 @@ class SupervisedContrastive(_LabelledLayer):
       global_batch: whether all replicas' rows are references, see `tf_pairwise.distribute`.
       reduction: "mean", "sum", "sum_over_batch_size" or "mean_with_sample_weight".
       trainable: whether the temperature is learned.
-      name, dtype: as any Keras layer has.
+      name: of the layer.
+      dtype: the policy of the layer, as `keras.layers.Layer` takes it.
 
     Raises:
       ValueError, TypeError: a bad option, inputs that are not two, embeddings that are not [n, d],
         labels that are not integers.
 
-    Example:
+    Examples:
       >>> layer = tpw.keras.layers.SupervisedContrastive(temperature=1.0)
       >>> embeddings = tf.constant([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
       >>> outputs = layer([embeddings, tf.constant([0, 0, 1])])
@@ -309,13 +309,14 @@ class NTXent(_LabelledLayer):
       global_batch: whether all replicas' rows are references, see `tf_pairwise.distribute`.
       reduction: "mean", "sum", "sum_over_batch_size" or "mean_with_sample_weight".
       trainable: whether the temperature is learned.
-      name, dtype: as any Keras layer has.
+      name: of the layer.
+      dtype: the policy of the layer, as `keras.layers.Layer` takes it.
 
     Raises:
       ValueError, TypeError: a bad option, inputs that are not two, embeddings that are not [n, d],
         labels that are not integers.
 
-    Example:
+    Examples:
       >>> layer = tpw.keras.layers.NTXent(temperature=1.0)
       >>> embeddings = tf.constant([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
       >>> outputs = layer([embeddings, tf.constant([0, 0, 1])])
@@ -364,12 +365,13 @@ class SigmoidContrastive(_LossLayer):
       global_batch: whether all replicas' keys are the negatives, see `tf_pairwise.distribute`.
       reduction: "mean", "sum", "sum_over_batch_size" or "mean_with_sample_weight".
       trainable: whether both are learned.
-      name, dtype: as any Keras layer has.
+      name: of the layer.
+      dtype: the policy of the layer, as `keras.layers.Layer` takes it.
 
     Raises:
       ValueError, TypeError: a bad option, or inputs that are not two of shape [n, d].
 
-    Example:
+    Examples:
       >>> layer = tpw.keras.layers.SigmoidContrastive(scale=1.0, bias=0.0)
       >>> outputs = layer([tf.eye(2), tf.eye(2)])
       >>> print(f"{float(layer.losses[0]):.4f}")

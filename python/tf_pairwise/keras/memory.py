@@ -50,6 +50,14 @@ class CrossBatchMemory:
       ValueError, TypeError: a bad option; embeddings that are not [n, d] of the first batch's d
         and dtype.
       RuntimeError: used with XLA, or by several replicas.
+
+    Examples:
+      >>> memory = tpw.keras.CrossBatchMemory(3)
+      >>> memory.write(tf.ones([2, 4]), [0, 1])
+      >>> memory.write(tf.zeros([2, 4]), [2, 3])
+      >>> embeddings, labels = memory.read()
+      >>> print(embeddings.shape, sorted(labels.numpy().tolist()))
+      (3, 4) [1, 2, 3]
     """
 
     def __init__(

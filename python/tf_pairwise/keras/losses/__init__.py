@@ -1,19 +1,17 @@
 """Keras losses over the fused functions: one class for each.
 
-=========================== ============================= =======================================
-class                       y_true                        y_pred
-=========================== ============================= =======================================
-BatchContrastiveLoss        labels [n] or [n, 1]          embeddings [n, d]
-BatchTripletLoss            labels                        embeddings [n, d]
-SupervisedContrastiveLoss   labels                        embeddings [n, d]
-NTXentLoss                  labels                        embeddings [n, d]
-ContrastiveLoss             labels of pairs [n] or [n, 1] [n, 2, d], the points of each pair
-TripletLoss                 not used (None, or anything)  [n, 3, d]: anchor, positive, negative
-InfoNCELoss                 not used                      [n, 2, d]: query, key
-SigmoidContrastiveLoss      not used                      [n, 2, d]: query, key
-PairwiseRankingLoss         not used                      scores [n, 2]: preferred item, other one
-ListRankingLoss             relevance [B, L]              scores [B, L] (or [B, L, 1], or ragged)
-=========================== ============================= =======================================
+| class                       | y_true                          | y_pred                       |
+|-----------------------------|---------------------------------|------------------------------|
+| `BatchContrastiveLoss`      | labels `[n]` or `[n, 1]`        | embeddings `[n, d]`          |
+| `BatchTripletLoss`          | labels                          | embeddings `[n, d]`          |
+| `SupervisedContrastiveLoss` | labels                          | embeddings `[n, d]`          |
+| `NTXentLoss`                | labels                          | embeddings `[n, d]`          |
+| `ContrastiveLoss`           | labels of pairs `[n]`, `[n, 1]` | pairs `[n, 2, d]`            |
+| `TripletLoss`               | not used (None, or anything)    | triplets `[n, 3, d]`         |
+| `InfoNCELoss`               | not used                        | query and key `[n, 2, d]`    |
+| `SigmoidContrastiveLoss`    | not used                        | query and key `[n, 2, d]`    |
+| `PairwiseRankingLoss`       | not used                        | preferred, other `[n, 2]`    |
+| `ListRankingLoss`           | relevance `[B, L]`              | scores `[B, L]`, or ragged   |
 
 What all have in common, and where they differ from Keras's own losses:
 

@@ -22,11 +22,19 @@ class ContrastiveLoss(_base.GivenLoss):
     to 1, and whole numbers up to 2^24, which is what Keras makes of integers); y_pred: [n, 2, d].
 
     Args:
-      margin, metric, similar_label: as `contrastive_loss`.
+      margin: how far apart dissimilar points have to be, a number, 0 or more.
+      metric: a name `pairwise_distance` takes.
+      similar_label: the label of similar pairs: 0, or 1 to turn the labels round.
       reduction: "mean", "sum", "none" or None, "mean_nonzero", "sum_over_batch_size" or
         "mean_with_sample_weight": see this module, which also says the rest.
       name: of the loss.
       dtype: None to take y_pred in the dtype it has, or what it is cast to.
+
+    Examples:
+      >>> loss = tpw.keras.losses.ContrastiveLoss(margin=2.0)
+      >>> y_pred = [[[1.0, 0.0], [0.0, 1.0]], [[2.0, 0.0], [1.0, 1.0]]]
+      >>> print(f"{float(loss([0, 1], y_pred)):.4f}")
+      0.5858
     """
 
     labelled = True
@@ -59,12 +67,23 @@ class BatchContrastiveLoss(_base.LabelledLoss):
     of any integer dtype; y_pred: embeddings [n, d].
 
     Args:
-      margin, metric, positive_margin, squared: as `batch_contrastive_loss`.
+      margin: how far apart points of two labels have to be, a number, 0 or more.
+      metric: a name `pairwise_distance` takes.
+      positive_margin: how far apart points of one label may be at no loss, a number.
+      squared: True for half the square of the hinge, False for the hinge itself.
       memory: a `CrossBatchMemory`, whose embeddings the anchors are paired with as well.
       global_batch: under tf.distribute, whether an anchor is paired with the embeddings of all
         replicas (`tf_pairwise.distribute`), or of its own only.
-      reduction: as `ContrastiveLoss`, and "balanced_mean".
-      name, dtype: as `ContrastiveLoss`.
+      reduction: "mean", "sum", "none" or None, "mean_nonzero", "balanced_mean",
+        "sum_over_batch_size" or "mean_with_sample_weight": see the module.
+      name: of the loss; by default that of the class.
+      dtype: None to take y_pred in the dtype it has, or what it is cast to.
+
+    Examples:
+      >>> loss = tpw.keras.losses.BatchContrastiveLoss(margin=2.0)
+      >>> y_pred = [[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]]
+      >>> print(f"{float(loss([0, 0, 1], y_pred)):.4f}")
+      0.2239
     """
 
     def __init__(

@@ -28,8 +28,19 @@ class PairwiseRankingLoss(_base.GivenLoss):
     preferred items and of the others. Lists with a relevance per item are for `ListRankingLoss`.
 
     Args:
-      loss, margin, temperature: as `pairwise_ranking_loss`.
-      reduction, name, dtype: as `ContrastiveLoss`.
+      loss: "logistic", "hinge" or "soft_zero_one".
+      margin: of "hinge", a number, 0 or more.
+      temperature: what differences of scores are divided by, a number above 0.
+      reduction: "mean", "sum", "none" or None, "mean_nonzero", "sum_over_batch_size" or
+        "mean_with_sample_weight": see the module.
+      name: of the loss; by default that of the class.
+      dtype: None to take y_pred in the dtype it has, or what it is cast to.
+
+    Examples:
+      >>> loss = tpw.keras.losses.PairwiseRankingLoss(loss="hinge")
+      >>> y_pred = [[2.0, 1.5], [0.5, 1.0]]
+      >>> print(f"{float(loss(None, y_pred)):.4f}")
+      1.0000
     """
 
     rank, stacked = 2, "[n, 2]"
@@ -70,10 +81,22 @@ class ListRankingLoss(_base.Loss):
     both tf.RaggedTensor. An item that is masked, or of a relevance below 0, does not exist.
 
     Args:
-      loss, lambda_weight, topn, margin, temperature: as `list_ranking_loss`.
-      reduction: as `ContrastiveLoss`, and "mean_lists". "sum_over_batch_size" divides by the
-        number of lists that are not masked whole.
-      name, dtype: as `ContrastiveLoss`.
+      loss: "logistic", "hinge", "soft_zero_one" or "mse".
+      lambda_weight: None, "label_diff", "dcg" or "ndcg": what the loss of a pair is multiplied by.
+      topn: None, or the last rank that counts for "dcg" and "ndcg", a Python integer.
+      margin: of "hinge", a number, 0 or more.
+      temperature: what differences of scores are divided by, a number above 0.
+      reduction: "mean", "sum", "none" or None, "mean_nonzero", "mean_lists",
+        "mean_with_sample_weight", or "sum_over_batch_size", which divides by the number of lists
+        that are not masked whole.
+      name: of the loss; by default that of the class.
+      dtype: None to take y_pred in the dtype it has, or what it is cast to.
+
+    Examples:
+      >>> loss = tpw.keras.losses.ListRankingLoss(lambda_weight="ndcg")
+      >>> y_pred = [[0.5, 1.0, 0.2]]
+      >>> print(f"{float(loss([[2, 0, 1]], y_pred)):.4f}")
+      0.1661
     """
 
     def __init__(

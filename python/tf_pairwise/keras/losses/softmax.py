@@ -29,10 +29,19 @@ class SupervisedContrastiveLoss(_base.LabelledLoss):
         then has a gradient (it has to be a variable of the model to be trained by `fit`; the
         loss cannot be serialized with it).
       normalize: whether the embeddings are L2-normalised first.
-      memory, global_batch: as `BatchContrastiveLoss`.
+      memory: None, or a `CrossBatchMemory`, whose embeddings the anchors are held against as well.
+      global_batch: under tf.distribute, whether an anchor is held against the rows of all replicas
+        (`tf_pairwise.distribute`), or of its own only.
       reduction: "mean", "sum", "none" or None, "sum_over_batch_size" or
         "mean_with_sample_weight".
-      name, dtype: as `ContrastiveLoss`.
+      name: of the loss; by default that of the class.
+      dtype: None to take y_pred in the dtype it has, or what it is cast to.
+
+    Examples:
+      >>> loss = tpw.keras.losses.SupervisedContrastiveLoss(temperature=1.0)
+      >>> y_pred = [[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]]
+      >>> print(f"{float(loss([0, 0, 1], y_pred)):.4f}")
+      0.3133
     """
 
     def __init__(
@@ -62,10 +71,21 @@ class NTXentLoss(_base.LabelledLoss):
     y_pred: embeddings [n, d].
 
     Args:
-      temperature, normalize: as `SupervisedContrastiveLoss`.
-      memory, global_batch: as `BatchContrastiveLoss`.
-      reduction: as `SupervisedContrastiveLoss`.
-      name, dtype: as `ContrastiveLoss`.
+      temperature: more than 0: a Python number, or a scalar tf.Variable or keras.Variable, which
+        then has a gradient. `keras.layers.NTXent` learns and saves one.
+      normalize: whether the points are L2-normalised first.
+      memory: None, or a `CrossBatchMemory`, whose embeddings the anchors are held against as well.
+      global_batch: under tf.distribute, whether an anchor is held against the rows of all replicas
+        (`tf_pairwise.distribute`), or of its own only.
+      reduction: "mean", "sum", "none" or None, "sum_over_batch_size" or "mean_with_sample_weight".
+      name: of the loss; by default that of the class.
+      dtype: None to take y_pred in the dtype it has, or what it is cast to.
+
+    Examples:
+      >>> loss = tpw.keras.losses.NTXentLoss(temperature=1.0)
+      >>> y_pred = [[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]]
+      >>> print(f"{float(loss([0, 0, 1], y_pred)):.4f}")
+      0.3133
     """
 
     def __init__(
@@ -94,11 +114,21 @@ class InfoNCELoss(_base.QueriesAndKeysLoss):
     not used; y_pred: [n, 2, d], queries and keys.
 
     Args:
-      temperature, normalize: as `SupervisedContrastiveLoss`.
-      symmetric: as `info_nce_loss`.
-      global_batch: as `BatchContrastiveLoss`.
-      reduction: as `SupervisedContrastiveLoss`.
-      name, dtype: as `ContrastiveLoss`.
+      temperature: more than 0: a Python number, or a scalar tf.Variable or keras.Variable, which
+        then has a gradient. `keras.layers.InfoNCE` learns and saves one.
+      normalize: whether the points are L2-normalised first.
+      symmetric: whether to take the mean of both directions, queries to keys and keys to queries.
+      global_batch: under tf.distribute, whether an anchor is held against the rows of all replicas
+        (`tf_pairwise.distribute`), or of its own only.
+      reduction: "mean", "sum", "none" or None, "sum_over_batch_size" or "mean_with_sample_weight".
+      name: of the loss; by default that of the class.
+      dtype: None to take y_pred in the dtype it has, or what it is cast to.
+
+    Examples:
+      >>> loss = tpw.keras.losses.InfoNCELoss(temperature=1.0)
+      >>> y_pred = [[[1.0, 0.0], [0.0, 1.0]], [[2.0, 0.0], [1.0, 1.0]]]
+      >>> print(f"{float(loss(None, y_pred)):.4f}")
+      0.7544
     """
 
     def __init__(
@@ -127,12 +157,21 @@ class SigmoidContrastiveLoss(_base.QueriesAndKeysLoss):
     keys. y_true is not used; y_pred: [n, 2, d], queries and keys.
 
     Args:
-      scale, bias: Python numbers, or scalar tf.Variables or keras.Variables, as
-        `SupervisedContrastiveLoss`'s temperature; the paper starts at 10 and -10.
-      normalize: as `SupervisedContrastiveLoss`.
-      global_batch: as `BatchContrastiveLoss`.
-      reduction: as `SupervisedContrastiveLoss`.
-      name, dtype: as `ContrastiveLoss`.
+      scale: a Python number, or a scalar tf.Variable or keras.Variable, which then has a gradient;
+        the paper starts at 10. `keras.layers.SigmoidContrastive` learns and saves it.
+      bias: likewise; the paper starts at -10.
+      normalize: whether the points are L2-normalised first.
+      global_batch: under tf.distribute, whether an anchor is held against the rows of all replicas
+        (`tf_pairwise.distribute`), or of its own only.
+      reduction: "mean", "sum", "none" or None, "sum_over_batch_size" or "mean_with_sample_weight".
+      name: of the loss; by default that of the class.
+      dtype: None to take y_pred in the dtype it has, or what it is cast to.
+
+    Examples:
+      >>> loss = tpw.keras.losses.SigmoidContrastiveLoss(scale=1.0, bias=0.0)
+      >>> y_pred = [[[1.0, 0.0], [0.0, 1.0]], [[2.0, 0.0], [1.0, 1.0]]]
+      >>> print(f"{float(loss(None, y_pred)):.4f}")
+      1.4475
     """
 
     def __init__(

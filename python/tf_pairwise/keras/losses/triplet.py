@@ -21,8 +21,19 @@ class TripletLoss(_base.GivenLoss):
     and negatives.
 
     Args:
-      margin, metric, swap: as `triplet_loss`.
-      reduction, name, dtype: as `ContrastiveLoss`.
+      margin: a number, 0 or more; None for the soft margin, softplus(D(a, p) - D(a, n)).
+      metric: a name `pairwise_distance` takes.
+      swap: whether D(a, n) is replaced by min(D(a, n), D(p, n)) (Balntas et al. 2016).
+      reduction: "mean", "sum", "none" or None, "mean_nonzero", "sum_over_batch_size" or
+        "mean_with_sample_weight": see the module.
+      name: of the loss; by default that of the class.
+      dtype: None to take y_pred in the dtype it has, or what it is cast to.
+
+    Examples:
+      >>> loss = tpw.keras.losses.TripletLoss(margin=0.5)
+      >>> y_pred = [[[0.0, 0.0], [0.0, 1.0], [1.0, 0.5]]]
+      >>> print(f"{float(loss(None, y_pred)):.4f}")
+      0.2500
     """
 
     parts, stacked = 3, "[n, 3, d]"
@@ -54,9 +65,24 @@ class BatchTripletLoss(_base.LabelledLoss):
     [n] or [n, 1] of any integer dtype; y_pred: embeddings [n, d].
 
     Args:
-      margin, mining, metric: as `batch_triplet_loss`.
-      memory, global_batch: as `BatchContrastiveLoss`.
-      reduction, name, dtype: as `ContrastiveLoss`.
+      margin: a number, 0 or more; None for the soft margin, softplus(D(a, p) - D(a, n)), with
+        "all", "hard" and "semi_hard".
+      mining: "all", "hard", "semi_hard", "semi_hard_all" or "hard_all": which triplets, see
+        `batch_triplet_loss`.
+      metric: a name `pairwise_distance` takes.
+      memory: None, or a `CrossBatchMemory`, whose embeddings the anchors are held against as well.
+      global_batch: under tf.distribute, whether an anchor is held against the rows of all replicas
+        (`tf_pairwise.distribute`), or of its own only.
+      reduction: "mean", "sum", "none" or None, "mean_nonzero", "sum_over_batch_size" or
+        "mean_with_sample_weight": see the module.
+      name: of the loss; by default that of the class.
+      dtype: None to take y_pred in the dtype it has, or what it is cast to.
+
+    Examples:
+      >>> loss = tpw.keras.losses.BatchTripletLoss(margin=1.0, mining="hard")
+      >>> y_pred = [[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]]
+      >>> print(f"{float(loss([0, 0, 1], y_pred)):.4f}")
+      0.2929
     """
 
     def __init__(

@@ -49,7 +49,7 @@ class NDCG(_RatioMetric):
       ValueError, TypeError: a topn that is not an integer of 1 or more, y_pred of a shape or
         dtype that is not taken.
 
-    Example:
+    Examples:
       >>> ndcg = tpw.keras.metrics.NDCG()
       >>> ndcg.update_state([[0, 1, 0]], [[3.0, 2.0, 1.0]])
       >>> float(ndcg.result())
@@ -115,7 +115,7 @@ class PairwiseAccuracy(_RatioMetric):
     Raises:
       ValueError, TypeError: y_pred of a shape or dtype that is not taken.
 
-    Example:
+    Examples:
       >>> accuracy = tpw.keras.metrics.PairwiseAccuracy()
       >>> accuracy.update_state([[2, 1, 0]], [[3.0, 1.0, 1.0]])
       >>> float(accuracy.result())

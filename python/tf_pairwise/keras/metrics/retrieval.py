@@ -221,7 +221,7 @@ class RecallAtK(_RetrievalMetric):
       RuntimeError: an update within one of several replicas of a tf.distribute strategy
         (`callbacks.EvaluateEmbeddings` works there), or compiled by XLA without a capacity.
 
-    Example:
+    Examples:
       >>> recall = tpw.keras.metrics.RecallAtK(1)
       >>> recall.update_state([0, 0, 1, 1], [[0.0], [1.0], [1.5], [2.25]])
       >>> float(recall.result())
@@ -271,7 +271,7 @@ class PrecisionAtK(RecallAtK):
     Raises:
       ValueError, TypeError, RuntimeError: where `RecallAtK` raises them.
 
-    Example:
+    Examples:
       >>> precision = tpw.keras.metrics.PrecisionAtK(2)
       >>> precision.update_state([0, 0, 0, 1, 1], [[0.0], [1.0], [2.5], [4.0], [5.0]])
       >>> float(precision.result())
@@ -327,7 +327,7 @@ class RPrecision(_AtR):
     Raises:
       ValueError, TypeError, RuntimeError: where `RecallAtK` raises them.
 
-    Example:
+    Examples:
       >>> r_precision = tpw.keras.metrics.RPrecision()
       >>> r_precision.update_state([0, 0, 0, 1], [[0.0], [1.0], [3.0], [1.9]])
       >>> float(r_precision.result())
@@ -368,7 +368,7 @@ class MeanAveragePrecisionAtR(_AtR):
     Raises:
       ValueError, TypeError, RuntimeError: where `RecallAtK` raises them.
 
-    Example:
+    Examples:
       >>> map_at_r = tpw.keras.metrics.MeanAveragePrecisionAtR()
       >>> map_at_r.update_state([0, 0, 0, 1], [[0.0], [1.0], [3.0], [1.9]])
       >>> float(map_at_r.result())
@@ -407,7 +407,7 @@ class MRR(_RetrievalMetric):
     Raises:
       ValueError, TypeError, RuntimeError: where `RecallAtK` raises them.
 
-    Example:
+    Examples:
       >>> mrr = tpw.keras.metrics.MRR()
       >>> mrr.update_state([0, 0, 1, 1], [[0.0], [1.0], [1.5], [2.25]])
       >>> float(mrr.result())
