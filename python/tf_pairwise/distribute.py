@@ -90,8 +90,8 @@ def batch_triplet_loss(
       A scalar, or [n] with reduction "none": float64 for float64 embeddings, else float32.
 
     Raises:
-      ValueError, TypeError, tf.errors.InvalidArgumentError: where `tf_pairwise.batch_triplet_loss`
-        raises them.
+      ValueError, TypeError, tf.errors.InvalidArgumentError: where
+        `tf_pairwise.batch_triplet_loss` raises them.
 
     Examples:
       >>> strategy = tf.distribute.MirroredStrategy()
@@ -214,8 +214,8 @@ def info_nce_loss(
       A scalar, or [n] with reduction "none": float64 for float64 points, else float32.
 
     Raises:
-      ValueError, TypeError, tf.errors.InvalidArgumentError: where `tf_pairwise.info_nce_loss`
-        raises them.
+      ValueError, TypeError, tf.errors.InvalidArgumentError: where
+        `tf_pairwise.info_nce_loss` raises them.
 
     Examples:
       >>> strategy = tf.distribute.MirroredStrategy()
@@ -264,8 +264,8 @@ def supervised_contrastive_loss(
       A scalar, or [n] with reduction "none": float64 for float64 points, else float32.
 
     Raises:
-      ValueError, TypeError, tf.errors.InvalidArgumentError: where `tf_pairwise.supervised_contrastive_loss`
-        raises them.
+      ValueError, TypeError, tf.errors.InvalidArgumentError: where
+        `tf_pairwise.supervised_contrastive_loss` raises them.
 
     Examples:
       >>> strategy = tf.distribute.MirroredStrategy()
@@ -314,8 +314,8 @@ def nt_xent_loss(
       A scalar, or [n] with reduction "none": float64 for float64 points, else float32.
 
     Raises:
-      ValueError, TypeError, tf.errors.InvalidArgumentError: where `tf_pairwise.nt_xent_loss`
-        raises them.
+      ValueError, TypeError, tf.errors.InvalidArgumentError: where
+        `tf_pairwise.nt_xent_loss` raises them.
 
     Examples:
       >>> strategy = tf.distribute.MirroredStrategy()
@@ -363,8 +363,8 @@ def sigmoid_contrastive_loss(
       A scalar, or [n] with reduction "none": float64 for float64 points, else float32.
 
     Raises:
-      ValueError, TypeError, tf.errors.InvalidArgumentError: where `tf_pairwise.sigmoid_contrastive_loss`
-        raises them.
+      ValueError, TypeError, tf.errors.InvalidArgumentError: where
+        `tf_pairwise.sigmoid_contrastive_loss` raises them.
 
     Examples:
       >>> strategy = tf.distribute.MirroredStrategy()
