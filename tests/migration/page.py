@@ -37,7 +37,7 @@ def recorded():
 
 
 def arrays():
-    """What the names in the cells stand for. Every float32 array is one that may have a gradient."""
+    """What the names in the cells stand for. Each float32 array may have a gradient."""
     rng = np.random.default_rng(20)
 
     def points(n, scale):
