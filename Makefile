@@ -23,7 +23,7 @@ SOURCES := $(shell find cc cmake build_backend benchmarks python -type f \
            $(wildcard tests/cuda_host/*.cc tests/cuda_host/*.h) \
            CMakeLists.txt setup.py pyproject.toml build_pip_pkg.sh $(wildcard README.md) LICENSE
 
-.PHONY: help venv build install demo test test-all test-cc test-gpu asan tsan sanitize-quick fuzz accuracy bench docs lint format clean distclean FORCE
+.PHONY: help venv build install demo test test-all test-cc test-gpu asan tsan ubsan sanitize-quick fuzz accuracy bench docs lint format clean distclean FORCE
 help:
 	@echo 'make demo      build, install into $(VENV), train on handwritten digits'
 	@echo 'make test      build, install into $(VENV), run the tests'
@@ -108,6 +108,9 @@ test-gpu: install
 asan tsan: venv
 	@mkdir -p build
 	@tests/sanitize.sh $@ $(BIN) build/$@
+
+# UndefinedBehaviorSanitizer is in the build of AddressSanitizer.
+ubsan: asan
 
 sanitize-quick: venv
 	@mkdir -p build
