@@ -23,7 +23,7 @@ SOURCES := $(shell find cc cmake build_backend benchmarks python -type f \
            $(wildcard tests/cuda_host/*.cc tests/cuda_host/*.h) \
            CMakeLists.txt setup.py pyproject.toml build_pip_pkg.sh $(wildcard README.md) LICENSE
 
-.PHONY: help venv build install demo test test-all test-cc test-gpu asan tsan ubsan sanitize-quick fuzz accuracy bench docs lint format clean distclean FORCE
+.PHONY: help venv build install demo test test-all test-cc test-gpu asan tsan ubsan sanitize-quick fuzz accuracy bench docs types lint format clean distclean FORCE
 help:
 	@echo 'make demo      build, install into $(VENV), train on handwritten digits'
 	@echo 'make test      build, install into $(VENV), run the tests'
@@ -36,6 +36,7 @@ help:
 	@echo 'make bench     the benchmarks'
 	@echo 'make accuracy  docs/accuracy.md, how exact results are'
 	@echo 'make docs      docs/ as a site, into build/site/'
+	@echo 'make types     mypy and basedpyright over a file that uses everything'
 	@echo 'make lint      ruff and clang-format; make format mends what they find'
 	@echo 'make clean     away with build/ and dist/; make distclean with $(VENV) too'
 
@@ -136,6 +137,10 @@ bench: install
 
 CC_FILES = $(wildcard cc/*.cc cc/*/*.h cc/*/*.cc cc/*/*.cu cmake/*.h cmake/*.cc)
 PY_FILES = $(wildcard setup.py build_backend python tests benchmarks examples)
+
+# Neither fetches anything when it runs: basedpyright's node comes with it.
+types: install
+	@$(BIN)/python -m pytest -q tests/test_typing.py
 
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check $(PY_FILES)

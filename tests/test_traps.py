@@ -192,3 +192,25 @@ def test_copies_do_the_same(made, again):
     fresh.update_state(y_true, y_pred)
     assert float(fresh.result()) == expected
     made.reset_state()
+
+
+# ---- data ----
+
+
+@pytest.mark.parametrize("name", ["balanced_batches", "pairs", "triplets"])
+def test_what_data_needs_has_no_default(name):
+    function = getattr(tpw.data, name)
+    parameters = inspect.signature(function).parameters.values()
+    positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert [p.name for p in positional if p.default is not p.empty] == []
+    with pytest.raises(TypeError, match="missing .* required .*'labels'"):
+        function(X)
+    with pytest.raises(TypeError, match=f"missing .* required .*'{positional[-1].name}'"):
+        function(X, LABELS)
+
+
+@pytest.mark.parametrize("name", ["balanced_batches", "pairs", "triplets"])
+def test_one_hot_labels_in_data(name):
+    options = (2, 2) if name == "balanced_batches" else (4,)
+    with pytest.raises(ValueError, match=r"labels: got the shape \(8, 3\), .*argmax"):
+        getattr(tpw.data, name)(X, ONE_HOT, *options)

@@ -31,9 +31,9 @@ SMALL_CLASSES = get_args(SmallClasses)
 
 def balanced_batches(
     data: Any,
-    labels: Any = None,
-    classes_per_batch: int | None = None,
-    samples_per_class: int | None = None,
+    labels: Any,
+    classes_per_batch: int,
+    samples_per_class: int,
     *,
     small_classes: SmallClasses | None = None,
     shuffle: bool = True,
@@ -162,8 +162,8 @@ def balanced_batches(
 
 def pairs(
     data: Any,
-    labels: Any = None,
-    batch_size: int | None = None,
+    labels: Any,
+    batch_size: int,
     *,
     positive_fraction: float = 0.5,
     similar_label: int = 0,
@@ -283,8 +283,8 @@ def pairs(
 
 def triplets(
     data: Any,
-    labels: Any = None,
-    batch_size: int | None = None,
+    labels: Any,
+    batch_size: int,
     *,
     shuffle: bool = True,
     seed: int | None = None,
@@ -482,7 +482,10 @@ def _labels(labels):
     if array.size and not np.issubdtype(array.dtype, np.integer):
         raise TypeError(f"labels: got an array of {array.dtype}, expected integers")
     if array.ndim not in (1, 2) or array.ndim == 2 and array.shape[1] != 1:
-        raise ValueError(f"labels: got the shape {array.shape}, expected [n] or [n, 1]")
+        raise ValueError(
+            f"labels: got the shape {array.shape}, expected [n] or [n, 1]"
+            f"{_arguments.one_hot(array.shape)}"
+        )
     if array.size == 0:
         raise ValueError("labels: got none, expected one or more")
     return array.reshape(-1).astype(_datasets.native(array.dtype), copy=False)

@@ -14,17 +14,17 @@ they came:
 So a model of two towers ends in `InfoNCE()([queries, keys])`, and is compiled without a loss. What
 all have in common:
 
-what is learned: the temperature and the scale, as logarithms (as CLIP, Radford et al. 2021, and
-  SigLIP, Zhai et al. 2023, do), so that they stay above 0 and steps are relative; after each step
-  of the optimizer they are clipped to their bounds. They are float32 (float64 under a float64
+- **what is learned**: the temperature and the scale, as logarithms (as CLIP, Radford et al. 2021,
+  and SigLIP, Zhai et al. 2023, do), so that they stay above 0 and steps are relative; after each
+  step of the optimizer they are clipped to their bounds. They are float32 (float64 under a float64
   policy) whatever the inputs are. With `trainable=False` they stay what they are.
-how it is saved: the weights are saved with the model (`model.save`, `save_weights`, checkpoints),
-  and train on when it is loaded; `import tf_pairwise.keras` before that.
-sample_weight: an argument of the call, [n] or [n, 1], a weight per row (per anchor).
-masks: a row that a Keras mask on any of the inputs leaves out does not exist.
-tf.distribute: the added loss is scaled as Keras expects of `add_loss`; in a training loop of your
-  own divide it by the number of replicas, as the losses of regularizers.
-mixed precision: halves reach the kernels as halves.
+- **how it is saved**: the weights are saved with the model (`model.save`, `save_weights`,
+  checkpoints), and train on when it is loaded; `import tf_pairwise.keras` before that.
+- **sample_weight**: an argument of the call, [n] or [n, 1], a weight per row (per anchor).
+- **masks**: a row that a Keras mask on any of the inputs leaves out does not exist.
+- **tf.distribute**: the added loss is scaled as Keras expects of `add_loss`; in a training loop of
+  your own divide it by the number of replicas, as the losses of regularizers.
+- **mixed precision**: halves reach the kernels as halves.
 """
 
 from __future__ import annotations

@@ -15,22 +15,23 @@
 
 What all have in common, and where they differ from Keras's own losses:
 
-dtype: y_pred is not cast, so that under mixed precision halves reach the kernels of halves; with
-  `dtype` it is cast to that. The loss is float64 for float64 y_pred, else float32. Labels are
+- **dtype**: y_pred is not cast, so that under mixed precision halves reach the kernels of halves;
+  with `dtype` it is cast to that. The loss is float64 for float64 y_pred, else float32. Labels are
   never cast to floats, in which different ones would run into one: they have to be integers.
-reduction: those of the function ("mean" by default, so that the loss is the same number as the
-  function's; "sum"; "none" or None; and, where it has them, "mean_nonzero", "balanced_mean" and
+- **reduction**: those of the function ("mean" by default, so that the loss is the same number as
+  the function's; "sum"; "none" or None; and, where it has them, "mean_nonzero", "balanced_mean" and
   "mean_lists"), and Keras's "sum_over_batch_size", the sum over the number of samples, and
-  "mean_with_sample_weight", the sum over the sum of the sample weights; a sample being an entry
-  of y_pred's first axis that is not masked. Under tf.distribute all but "none" and "sum" are
-  divided by the number of replicas, as Keras does, whose gradients are summed over the replicas.
-sample_weight: a weight per entry of the first axis (anchor, pair, triplet or list), [n] or
+  "mean_with_sample_weight", the sum over the sum of the sample weights; a sample being an entry of
+  y_pred's first axis that is not masked. Under tf.distribute all but "none" and "sum" are divided
+  by the number of replicas, as Keras does, whose gradients are summed over the replicas.
+- **sample_weight**: a weight per entry of the first axis (anchor, pair, triplet or list), [n] or
   [n, 1]; for ListRankingLoss [B, L] as well, a weight per item.
-masks: of a Keras mask on y_pred. To the losses of a batch a masked row does not exist, neither
-  as an anchor nor as a positive or negative; nor does a masked item to ListRankingLoss. A masked
-  pair or triplet has weight 0, and no mean counts it. With "none" masked rows have the loss 0.
-saving: a loss saves with a compiled model to a .keras file; `import tf_pairwise.keras` before it
-  is loaded.
+- **masks**: of a Keras mask on y_pred. To the losses of a batch a masked row does not exist,
+  neither as an anchor nor as a positive or negative; nor does a masked item to ListRankingLoss. A
+  masked pair or triplet has weight 0, and no mean counts it. With "none" masked rows have the loss
+  0.
+- **saving**: a loss saves with a compiled model to a .keras file; `import tf_pairwise.keras` before
+  it is loaded.
 
 Bad options are a ValueError or TypeError of the constructor, other bad arguments of the call.
 """
