@@ -113,7 +113,7 @@ def test_metadata():
     required = [r for r in metadata.get_all("Requires-Dist") if "extra" not in r]
     assert [re.match(r"[\w-]+", r).group() for r in required] == ["numpy"]
     extras = set(metadata.get_all("Provides-Extra"))
-    assert {"tensorflow", "tensorflow-cpu", "and-cuda", "demo", "test"} == extras
+    assert {"tensorflow", "tensorflow-cpu", "and-cuda", "demo", "docs", "test"} == extras
     # The extra asks for what the file of requirements does.
     asked = (ROOT / "requirements" / "test.txt").read_text().splitlines()
     asked = {re.match(r"[\w-]+", line).group() for line in asked if line and line[0] != "#"}
@@ -195,7 +195,8 @@ def test_type_checkers_see_the_same_names():
     imports = [node for node in static.body if isinstance(node, ast.ImportFrom)]
     names = {name.name: node.module.split(".")[-1] for node in imports for name in node.names}
     assert {name: names.get(name) for name in tpw._FUNCTIONS} == tpw._FUNCTIONS
-    assert sorted({*tpw._FUNCTIONS, *tpw._MODULES, "__version__"}) == sorted(tpw.__all__)
+    starred = {*tpw._FUNCTIONS, *tpw._MODULES, "__version__"} - {"numpy", "keras"}
+    assert sorted(starred) == sorted(tpw.__all__)
 
 
 def test_public_names_are_lazy(run):
