@@ -95,6 +95,22 @@ def test_names_exist(name):
             value = getattr(value, part)
 
 
+def test_the_list_of_errors_is_that_of_the_sources():
+    """`python docs/list_errors.py` makes it anew."""
+    spec = importlib.util.spec_from_file_location("list_errors", DOCS / "list_errors.py")
+    list_errors = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(list_errors)
+    assert (DOCS / "errors.md").read_text() == list_errors.page()
+    texts = list_errors.found()
+    for text in (
+        "metric: got the unknown value …",
+        "metrics: got none, expected one or more",
+        "…: got …, expected one of ……",
+        "row_splits: got a list of … items, expected 0 to 2^31",
+    ):
+        assert text in texts, text
+
+
 def test_the_site_has_every_page():
     listed = set(re.findall(r"[\w/]+\.(?:md|ipynb)", (ROOT / "mkdocs.yml").read_text()))
     notebooks = {p.relative_to(DOCS).as_posix() for p in DOCS.rglob("*.ipynb")}
