@@ -280,8 +280,9 @@ def peak_growth(call: Callable[[], Any], calls: int = 1) -> tuple[int, Any]:
 def memory_here(case: Case, which: str, quick: bool) -> dict[str, float]:
     """Megabytes of one call of a variant, or a peer, in this process, which has to be a new one."""
     sizes = case.at(quick)
-    if which in peers.of_case(case.name):
-        return _memory_of_peer(case, peers.of_case(case.name)[which], sizes)
+    make = peers.of_case(case.name).get(which)
+    if make is not None:
+        return _memory_of_peer(case, make, sizes)
     function = variant(case, which)
     small = _tensors(case, {name: min(size, 32) for name, size in sizes.items()})
     for _ in range(3):
@@ -368,9 +369,9 @@ def run(
         with_reference = False
     if with_reference:
         names.append(FUSED_XLA if inside_xla else REFERENCE)
-    if not case.fused_only and xla and case.xla and not case.eager and XLA not in without:
-        if with_reference or REFERENCE in without:
-            names.append(XLA)
+    xla_is_asked_for = with_reference or (REFERENCE in without and not case.fused_only)
+    if xla_is_asked_for and xla and case.xla and not case.eager and XLA not in without:
+        names.append(XLA)
 
     say("checking")
     checked = sizes if with_reference else case.at(quick=True)

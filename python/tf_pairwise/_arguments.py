@@ -59,7 +59,8 @@ def _meant(value, allowed):
 
 def one_hot(shape):
     """What to say more of labels of this shape, of which a row looks like one of one-hot labels."""
-    if len(shape or ()) != 2 or shape[1] is None or shape[1] < 2:
+    rank = shape.rank if hasattr(shape, "rank") else len(shape)  # TensorFlow's may be unknown
+    if rank != 2 or shape[1] is None or shape[1] < 2:
         return ""
     return "; of one-hot labels take the argmax over the last axis"
 

@@ -76,7 +76,7 @@ def labels(name, value, keras_class=""):
                 f"tf_pairwise.keras.losses.{keras_class}"
             )
         raise TypeError(message)
-    many = _arguments.one_hot(value.shape.as_list() if value.shape.rank is not None else None)
+    many = _arguments.one_hot(value.shape)
     if many:
         message = f"{name}: got shape {value.shape.as_list()}, expected [n] or [n, 1]{many}"
         if tf.executing_eagerly():

@@ -25,14 +25,14 @@ def predictions(y_pred, dtype=None):
     return y_pred
 
 
-def expect_rank(y_pred, rank, shape, parts=None):
+def expect_rank(y_pred, rank, shape, parts=None, name="y_pred"):
     """y_pred, whose shape, as far as it is known, has to be of `rank`, of `parts` in axis 1."""
     known = y_pred.shape
     wrong = known.rank is not None and known.rank != rank
     if not wrong and known.rank is not None and parts is not None:
         wrong = known[1] not in (parts, None)
     if wrong:
-        raise ValueError(f"y_pred: got shape {known}, expected {shape}")
+        raise ValueError(f"{name}: got shape {known}, expected {shape}")
     return y_pred
 
 
@@ -60,7 +60,7 @@ def labels(y_true, also_bool=False):
     if y_true.dtype.is_floating and _building():
         return tf.cast(y_true, tf.int64)
     shape = y_true.shape
-    many = _arguments.one_hot(shape.as_list() if shape.rank is not None else None)
+    many = _arguments.one_hot(shape)
     if many:
         raise ValueError(f"y_true: got shape {shape}, expected [n] or [n, 1]{many}")
     if y_true.dtype.is_floating:
@@ -82,7 +82,7 @@ def flat_labels(y_true, like):
     """Labels [n] or [n, 1] as [n], n being the rows of `like`."""
     shape = y_true.shape
     if shape.rank not in (None, 1) and not (shape.rank == 2 and shape[1] in (1, None)):
-        many = _arguments.one_hot(shape.as_list() if shape.rank is not None else None)
+        many = _arguments.one_hot(shape)
         raise ValueError(f"y_true: got shape {shape}, expected [n] or [n, 1]{many}")
     return tf.reshape(y_true, tf.shape(like)[:1])
 
@@ -100,8 +100,11 @@ def weights(sample_weight, like):
 def row_mask(y_pred):
     """The Keras mask of y_pred, a bool per row, or None; False where any part is masked."""
     mask = getattr(y_pred, "_keras_mask", None)
-    if mask is None:
-        return None
+    return None if mask is None else whole_rows(mask)
+
+
+def whole_rows(mask):
+    """A mask as a bool per row; False where any part is masked."""
     mask = tf.cast(mask, tf.bool)
     return tf.reduce_all(mask, tf.range(1, tf.rank(mask)))
 

@@ -37,7 +37,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_pairwise import _arguments
+from tf_pairwise import _arguments, _tensors
 from tf_pairwise._types import OverSamples, SoftmaxReduction
 from tf_pairwise.keras import _inputs, losses
 
@@ -140,10 +140,8 @@ class _LossLayer(keras.layers.Layer):
         raise NotImplementedError
 
     def _value(self, loss, inputs, mask, sample_weight):
-        queries, keys = (_inputs.predictions(x) for x in inputs)
-        _expect_points("queries", queries)
-        _expect_points("keys", keys)
-        return loss.of_operands([queries, keys], mask, sample_weight, loss.reduction)
+        operands = [_points(*named) for named in zip(("queries", "keys"), inputs, strict=True)]
+        return loss.of_operands(operands, mask, sample_weight, loss.reduction)
 
 
 class _TemperatureLayer(_LossLayer):
@@ -170,14 +168,7 @@ class _LabelledLayer(_TemperatureLayer):
     parts = "embeddings and labels"
 
     def _value(self, loss, inputs, mask, sample_weight):
-        embeddings, labels = _inputs.predictions(inputs[0]), _inputs.tensor(inputs[1])
-        _expect_points("embeddings", embeddings)
-        if not labels.dtype.is_integer:
-            raise TypeError(
-                f"labels: got {labels.dtype.name}, expected an integer type: floats run different "
-                "labels into one, so give the input of the labels an integer dtype"
-            )
-        operands = [embeddings, tf.cast(labels, tf.int64)]
+        operands = [_points("embeddings", inputs[0]), _tensors.labels("labels", inputs[1])]
         return loss.of_operands(operands, mask, sample_weight, loss.reduction)
 
 
@@ -433,9 +424,8 @@ def _bounds(name, bounds, value):
     return low, high
 
 
-def _expect_points(name, x):
-    if x.shape.rank not in (None, 2):
-        raise ValueError(f"{name}: got shape {x.shape}, expected [n, d]")
+def _points(name, value):
+    return _inputs.expect_rank(_tensors.points(name, value), 2, "[n, d]", name=name)
 
 
 def _row_mask(masks):
@@ -443,7 +433,6 @@ def _row_mask(masks):
     rows = None
     for mask in masks if isinstance(masks, (list, tuple)) else [masks]:
         if mask is not None:
-            mask = tf.cast(mask, tf.bool)
-            mask = tf.reduce_all(mask, tf.range(1, tf.rank(mask)))
+            mask = _inputs.whole_rows(mask)
             rows = mask if rows is None else rows & mask
     return rows

@@ -23,7 +23,7 @@ def labels(name, value, points_of):
     """Labels of any integer type as int64."""
     value = _array(name, value, points_of)
     of = value.memory if isinstance(value, _device.Argument) else value
-    many = _arguments.one_hot(tuple(of.shape))
+    many = _arguments.one_hot(of.shape)
     if many:
         raise ValueError(f"{name}: got shape {list(of.shape)}, expected [n] or [n, 1]{many}")
     return _int64(name, value)

@@ -57,7 +57,7 @@ def per_row(name, value, count_name, points_of):
         raise ValueError(
             f"{name}: got shape {value.shape}, expected [{n}] or [{n}, 1], "
             f"one label per row of {count_name}"
-            f"{_arguments.one_hot(value.shape.as_list() if rank is not None else None)}"
+            f"{_arguments.one_hot(value.shape)}"
         )
     return tf.reshape(value, [-1])
 
