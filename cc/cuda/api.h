@@ -23,8 +23,9 @@ enum CuConstants {
   kCuMaxSharedBytes = 8,  // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
   kCuMajor = 75,          // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
   kCuMinor = 76,
-  kCuPointerContext = 1,  // CU_POINTER_ATTRIBUTE_CONTEXT
-  kCuPointerDevice = 9,   // CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+  kCuSharedOnDemand = 97,  // ..._MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
+  kCuPointerContext = 1,   // CU_POINTER_ATTRIBUTE_CONTEXT
+  kCuPointerDevice = 9,    // CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
 };
 
 // name(arguments), and the symbol that has its current version.

@@ -190,6 +190,25 @@ bool GpuSupported(int major, int minor) {
   return FindImage(0, major, minor) != nullptr;
 }
 
+GpuLimits CurrentGpuLimits() {
+  static std::mutex mutex;
+  static auto* const known = new std::map<CuDevice, GpuLimits>;
+  const CuApi& api = TheDriver().api;
+  CuDevice device;
+  if (!Ready().ok() || api.cuCtxGetDevice(&device) != 0) return {};
+  const std::lock_guard<std::mutex> lock(mutex);
+  GpuLimits& limits = (*known)[device];
+  if (limits.capability == 0) {
+    int major, minor, shared;
+    if (!CapabilityOf(device, &major, &minor).ok() ||
+        api.cuDeviceGetAttribute(&shared, kCuSharedOnDemand, device) != 0) {
+      return {};
+    }
+    limits = {10 * major + minor, shared};
+  }
+  return limits;
+}
+
 Status LaunchKernel(const Stream& stream, const char* name, const Grid& grid,
                     int threads, int64_t shared_bytes, const void* arguments,
                     int64_t argument_bytes) {

@@ -31,6 +31,13 @@ TF_PAIRWISE_EXPORT Status DescribeGpu(int number, char* name, int64_t bytes,
 // Whether there are kernels that a GPU of this compute capability runs.
 TF_PAIRWISE_EXPORT bool GpuSupported(int major, int minor);
 
+// What the current device can do, 0 where there is none.
+struct GpuLimits {
+  int capability = 0;        // 90 for 9.0
+  int64_t shared_bytes = 0;  // of a block, at the most
+};
+GpuLimits CurrentGpuLimits();
+
 struct Grid {
   int64_t x = 1, y = 1, z = 1;
 };

@@ -11,6 +11,21 @@
 #include "metric/traits.h"
 #include "tile/sides.h"
 
+// What makes the products of points and of weights on a GPU.
+enum class GpuProducts {
+  kCudaCores,
+  // Tensor cores. Halves as they are (tf32 has their bits; points that are
+  // centred or normalised are rounded to it), and floats as two tf32 each.
+  kTf32,
+  kTf32x3,
+};
+
+// That of a type on the current device: halves are multiplied by tensor cores
+// where it has them for tf32, floats by CUDA cores.
+// TF_PAIRWISE_GPU_PRODUCTS=cuda_cores or tensor_cores has all that can be by
+// one of them.
+GpuProducts ProductsFor(DType dtype);
+
 // A set of points made ready for a GPU's tiles, and the gradient sums over it:
 // Operand, GradientSums and Sides (operand.h, sides.h) where all arrays are the
 // device's. No panels: kernels read rows.
@@ -26,6 +41,7 @@ struct GpuOperand {
   DType dtype = DType::kFloat32;
   Metric metric{};   // of the points and their gradients
   Metric product{};  // of the values of pairs
+  GpuProducts products = GpuProducts::kCudaCores;
   int64_t n = 0, d = 0;
   int64_t padded_n = 0;
   int64_t stride = 0;

@@ -1,3 +1,6 @@
+#include <cstdlib>
+#include <cstring>
+
 #include "cuda/driver.h"
 #include "tile/gpu_operand.h"
 #include "tile/operand_gpu-inl.h"
@@ -14,12 +17,25 @@ bool NeedsCentre(Metric metric) {
 
 }  // namespace
 
+GpuProducts ProductsFor(DType dtype) {
+  if (dtype == DType::kFloat64 || CurrentGpuLimits().capability < 80) {
+    return GpuProducts::kCudaCores;
+  }
+  const char* const said = std::getenv("TF_PAIRWISE_GPU_PRODUCTS");
+  const bool all = said != nullptr && std::strcmp(said, "tensor_cores") == 0;
+  const bool none = said != nullptr && std::strcmp(said, "cuda_cores") == 0;
+  if (none) return GpuProducts::kCudaCores;
+  if (IsHalf(dtype)) return GpuProducts::kTf32;
+  return all ? GpuProducts::kTf32x3 : GpuProducts::kCudaCores;
+}
+
 template <typename T>
 void GpuOperand<T>::LayOut(Scratch& scratch, const PairSet& pairs,
                            int64_t count, bool gradient) {
   dtype = pairs.dtype;
   metric = pairs.metric;
   product = pairs.product;
+  products = ProductsFor(dtype);
   n = count;
   d = pairs.d;
   padded_n = RoundUp(n, kRowPadding);
@@ -64,9 +80,10 @@ Status GpuOperand<T>::Prepare(const void* points, const T* common,
     }
   }
   using K = PrepareKernel<T>;
-  return Launch<K>(stream, {Blocks(padded_n, K::kRows)},
-                   {source, from, n, d, padded_n, stride, rows, term,
-                    inverse_norm, metric, product});
+  return Launch<K>(
+      stream, {Blocks(padded_n, K::kRows)},
+      {source, from, n, d, padded_n, stride, rows, term, inverse_norm, metric,
+       product, products == GpuProducts::kTf32});
 }
 
 template <typename T>

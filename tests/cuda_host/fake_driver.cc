@@ -254,12 +254,37 @@ static void Capability(int* major, int* minor) {
   if (said != nullptr) std::sscanf(said, "%d.%d", major, minor);
 }
 
+// Shared memory that a block may ask for, in KB: the programming guide's table
+// of compute capabilities.
+static int SharedBytes() {
+  int major, minor;
+  Capability(&major, &minor);
+  const int capability = 10 * major + minor;
+  const int kilobytes = capability == 70                       ? 96
+                        : capability == 75                     ? 64
+                        : capability == 80 || capability == 87 ? 163
+                        : capability < 90 || capability >= 120 ? 99
+                                                               : 227;
+  return kilobytes * 1024;
+}
+
 FAKE_EXPORT int cuDeviceGetAttribute(int* value, int attribute, int) {
   FAKE_BEGIN(cuDeviceGetAttribute);
   int major, minor;
   Capability(&major, &minor);
-  *value = attribute == 75 ? major : attribute == 76 ? minor : 0;
-  return attribute == 75 || attribute == 76 ? kSuccess : kInvalidValue;
+  switch (attribute) {
+    case 75:
+      *value = major;
+      return kSuccess;
+    case 76:
+      *value = minor;
+      return kSuccess;
+    case 97:
+      *value = SharedBytes();
+      return kSuccess;
+    default:
+      return kInvalidValue;
+  }
 }
 
 // ---- contexts ----
@@ -348,7 +373,7 @@ FAKE_EXPORT int cuLibraryGetKernel(void** kernel, void*, const char* name) {
 
 FAKE_EXPORT int cuKernelSetAttribute(int, int value, void*, int) {
   FAKE_BEGIN(cuKernelSetAttribute);
-  return value <= 227 * 1024 ? kSuccess : kInvalidValue;
+  return value <= SharedBytes() ? kSuccess : kInvalidValue;
 }
 
 FAKE_EXPORT int cuLaunchKernel(void* kernel, unsigned gx, unsigned gy,
@@ -486,6 +511,17 @@ FAKE_EXPORT int64_t FakeWaiting(void* stream) {
   return static_cast<int64_t>(TheDriver().streams[stream].size());
 }
 FAKE_EXPORT int FakeImage() { return TheDriver().image; }
+// The kernels, by number: the name (null behind the last), threads of a block
+// and shared memory that a launch asks for.
+FAKE_EXPORT const char* FakeKernel(int64_t number, int* threads,
+                                   int64_t* shared_bytes) {
+  auto& kernels = tf_pairwise::HostKernels();
+  if (number >= static_cast<int64_t>(kernels.size())) return nullptr;
+  const NamedKernel& kernel = *std::next(kernels.begin(), number);
+  *threads = kernel.second.threads;
+  *shared_bytes = kernel.second.shared_bytes;
+  return kernel.first.c_str();
+}
 // Forgets errors, and how often functions were called.
 FAKE_EXPORT void FakeReset() {
   TheDriver().sticky = kSuccess;
