@@ -11,6 +11,12 @@
 #include "metric/traits.h"
 #include "tile/sides.h"
 
+// A set of points made ready for a GPU's tiles, and the gradient sums over it:
+// Operand, GradientSums and Sides (operand.h, sides.h) where all arrays are the
+// device's. No panels: kernels read rows.
+
+namespace tf_pairwise {
+
 // What makes the products of points and of weights on a GPU.
 enum class GpuProducts {
   kCudaCores,
@@ -25,12 +31,6 @@ enum class GpuProducts {
 // TF_PAIRWISE_GPU_PRODUCTS=cuda_cores or tensor_cores has all that can be by
 // one of them.
 GpuProducts ProductsFor(DType dtype);
-
-// A set of points made ready for a GPU's tiles, and the gradient sums over it:
-// Operand, GradientSums and Sides (operand.h, sides.h) where all arrays are the
-// device's. No panels: kernels read rows.
-
-namespace tf_pairwise {
 
 template <typename T>
 struct GpuOperand {
