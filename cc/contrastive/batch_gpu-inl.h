@@ -141,6 +141,61 @@ struct ContrastiveStripKernel : KeepsNothing {
   }
 };
 
+// The same of pair tiles, for the loss and reductions that people use: 0.5 h^2,
+// one sum of losses for similar and dissimilar pairs. An anchor's weight is in
+// the pair's slope, and in a batch with itself, where a row's pairs are those
+// that it is the reference of too, the sum of both anchors' is.
+struct ContrastivePairs {
+  TF_PAIRWISE_KERNEL_NAME("contrastive");
+  struct Arguments {
+    const int64_t* row_labels;
+    const int64_t* column_labels;
+    const float* weights;  // of the anchors, or null for ones
+    bool rows_are_anchors, columns_are_anchors;
+    float margin, positive_margin;
+    double pairs_per_anchor;
+  };
+  struct Point {
+    int64_t label;
+    float weight;  // as an anchor
+  };
+  struct Parts {
+    float loss = 0, nonzero = 0;
+  };
+  using Sums = AnchorSums;
+
+  static TF_PAIRWISE_DEVICE float WeightOf(const Arguments& a, int64_t i) {
+    return a.weights == nullptr ? 1 : a.weights[i];
+  }
+  static TF_PAIRWISE_DEVICE Point RowOf(const Arguments& a, int64_t i) {
+    return {a.row_labels[i], a.rows_are_anchors ? WeightOf(a, i) : 0};
+  }
+  static TF_PAIRWISE_DEVICE Point ColumnOf(const Arguments& a, int64_t j) {
+    return {a.column_labels[j], a.columns_are_anchors ? WeightOf(a, j) : 0};
+  }
+  static TF_PAIRWISE_DEVICE Sums SumsOf(const Parts& parts) {
+    return {parts.loss, 0, parts.nonzero, 0, 0};
+  }
+  static TF_PAIRWISE_DEVICE Sums RowSums(const Arguments& a, int64_t i) {
+    Sums sums;
+    sums.counted = static_cast<double>(WeightOf(a, i)) * a.pairs_per_anchor;
+    return sums;
+  }
+
+  static TF_PAIRWISE_DEVICE float Slope(const Arguments& a, const Point& row,
+                                        const Point& column, float distance,
+                                        bool is, Parts& parts) {
+    const bool similar = SameClass(row.label, column.label);
+    float h = ContrastiveHinge(distance, similar, a.margin, a.positive_margin);
+    h = is ? h : 0;
+    const float loss = HingeLoss<true>(h);
+    parts.loss = MulAdd(row.weight, row.weight == 0 ? 0 : loss, parts.loss);
+    if (loss != 0) parts.nonzero += row.weight;
+    return Weighted(row.weight + column.weight,
+                    ContrastiveSlope<true>(h, similar));
+  }
+};
+
 // One block makes the loss of all anchors' sums.
 struct ContrastiveTotalKernel : KeepsNothing {
   TF_PAIRWISE_KERNEL_NAME("contrastive_total");

@@ -1,7 +1,10 @@
+#include <utility>
+
 #include "contrastive/batch_gpu-inl.h"
 #include "contrastive/contrastive.h"
 #include "core/scratch.h"
 #include "cuda/driver.h"
+#include "tile/pair_walk.h"
 #include "tile/strip_walk.h"
 
 // The loss over all pairs of a batch.
@@ -9,22 +12,45 @@
 namespace tf_pairwise {
 namespace {
 
+PairSet PairsOf(const BatchContrastiveLoss& problem) {
+  return {problem.dtype, problem.metric, problem.metric, problem.n,
+          problem.m,     problem.d,      problem.self};
+}
+
+// Pair tiles are for what ContrastivePairs says.
+bool TakesPairTiles(const BatchContrastiveLoss& problem) {
+  return problem.squared && problem.reduction != Reduction::kNone &&
+         problem.reduction != Reduction::kBalancedMean &&
+         PairWalk::Takes(PairsOf(problem));
+}
+
+int64_t DiagonalOf(const BatchContrastiveLoss& problem) {
+  return problem.self ? 0 : problem.self_offset;
+}
+
 template <typename T>
 struct BatchGpuLayout {
+  bool in_tiles;  // by `tiles`, else by `walk`
+  PairWalk tiles;
   StripWalk<T> walk;
-  AnchorSums* sums;  // [n]
+  int64_t parts;     // of sums
+  AnchorSums* sums;  // [parts]: anchors, or blocks of tiles
   double* scale;
   SlopeScales* scales;
 
   BatchGpuLayout(const BatchContrastiveLoss& problem, bool gradient,
-                 Scratch& scratch) {
-    StripOptions options;
-    options.gradient = gradient;
-    walk.LayOut(scratch,
-                {problem.dtype, problem.metric, problem.metric, problem.n,
-                 problem.m, problem.d, problem.self},
-                options);
-    sums = scratch.Take<AnchorSums>(problem.n);
+                 Scratch& scratch)
+      : in_tiles(TakesPairTiles(problem)) {
+    if (in_tiles) {
+      tiles.LayOut(scratch, PairsOf(problem), gradient);
+      parts = tiles.results();
+    } else {
+      StripOptions options;
+      options.gradient = gradient;
+      walk.LayOut(scratch, PairsOf(problem), options);
+      parts = problem.n;
+    }
+    sums = scratch.Take<AnchorSums>(parts);
     scale = scratch.Take<double>(1);
     scales = scratch.Take<SlopeScales>(1);
   }
@@ -52,8 +78,8 @@ Status RunStrips(const BatchGpuLayout<T>& layout,
   if (problem.reduction == Reduction::kNone) {
     arguments.loss = static_cast<T*>(arrays.loss);
   }
-  return layout.walk.Run(problem.self ? 0 : problem.self_offset, with_gradient,
-                         stream, [&](const Strip<T>& strip) {
+  return layout.walk.Run(DiagonalOf(problem), with_gradient, stream,
+                         [&](const Strip<T>& strip) {
                            arguments.values = strip.values;
                            arguments.stride = strip.stride;
                            arguments.first = strip.row;
@@ -61,6 +87,28 @@ Status RunStrips(const BatchGpuLayout<T>& layout,
                            arguments.diagonal = strip.diagonal;
                            return Launch<K>(stream, {strip.rows}, arguments);
                          });
+}
+
+// One walk over all tiles, of both sides where both have a gradient.
+Status RunTiles(const PairWalk& walk, const BatchContrastiveLoss& problem,
+                const BatchContrastiveArrays& arrays, bool with_gradient,
+                AnchorSums* sums, const Stream& stream) {
+  ContrastivePairs::Arguments pairs = {};
+  pairs.row_labels = arrays.labels;
+  pairs.column_labels = problem.self ? arrays.labels : arrays.ref_labels;
+  pairs.weights = static_cast<const float*>(arrays.weights);
+  pairs.rows_are_anchors = true;
+  pairs.columns_are_anchors = problem.self;
+  pairs.margin = static_cast<float>(problem.margin);
+  pairs.positive_margin = static_cast<float>(problem.positive_margin);
+  pairs.pairs_per_anchor = static_cast<double>(PairsPerAnchor(problem));
+  const int64_t diagonal = DiagonalOf(problem);
+  TF_PAIRWISE_RETURN_IF_ERROR(
+      walk.Run<ContrastivePairs>(diagonal, with_gradient, pairs, sums, stream));
+  if (problem.self || !with_gradient) return Ok();
+  std::swap(pairs.row_labels, pairs.column_labels);
+  std::swap(pairs.rows_are_anchors, pairs.columns_are_anchors);
+  return walk.RunColumns<ContrastivePairs>(diagonal, pairs, stream);
 }
 
 template <typename T>
@@ -72,9 +120,11 @@ Status RunBatchGpu(const BatchContrastiveLoss& problem,
   Scratch scratch(base);
   BatchGpuLayout<T> layout(problem, gradient, scratch);
   TF_PAIRWISE_RETURN_IF_ERROR(
-      layout.walk.Prepare(arrays.anchors, arrays.refs, stream));
+      layout.in_tiles
+          ? layout.tiles.Prepare(arrays.anchors, arrays.refs, stream)
+          : layout.walk.Prepare(arrays.anchors, arrays.refs, stream));
   using Total = ContrastiveTotalKernel;
-  Total::Arguments total = {layout.sums, problem.n, problem.dtype,
+  Total::Arguments total = {layout.sums, layout.parts, problem.dtype,
                             problem.reduction};
   const SlopeScales* scales = nullptr;
   if (problem.reduction == Reduction::kBalancedMean && gradient) {
@@ -87,14 +137,20 @@ Status RunBatchGpu(const BatchContrastiveLoss& problem,
     scales = layout.scales;
   }
   TF_PAIRWISE_RETURN_IF_ERROR(
-      RunStrips(layout, problem, arrays, gradient, scales, stream));
+      layout.in_tiles
+          ? RunTiles(layout.tiles, problem, arrays, gradient, layout.sums,
+                     stream)
+          : RunStrips(layout, problem, arrays, gradient, scales, stream));
   if (problem.reduction != Reduction::kNone) total.loss = arrays.loss;
   total.counted = arrays.counted;
   total.scale = layout.scale;
   TF_PAIRWISE_RETURN_IF_ERROR(Launch<Total>(stream, Grid(), total));
   if (!gradient) return Ok();
-  return layout.walk.Finish(layout.scale, arrays.anchors_grad, arrays.refs_grad,
-                            stream);
+  return layout.in_tiles
+             ? layout.tiles.Finish(layout.scale, arrays.anchors_grad,
+                                   arrays.refs_grad, stream)
+             : layout.walk.Finish(layout.scale, arrays.anchors_grad,
+                                  arrays.refs_grad, stream);
 }
 
 }  // namespace

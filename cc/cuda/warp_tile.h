@@ -51,6 +51,12 @@ TF_PAIRWISE_DEVICE void SumGroups(PerLane<V>& values) {
   }
 }
 
+// Whether f(lane) is true in any lane.
+template <class F>
+TF_PAIRWISE_DEVICE bool AnyLane(const F& f) {
+  return __any_sync(~0u, f(static_cast<int>(threadIdx.x) % kWarp)) != 0;
+}
+
 TF_PAIRWISE_DEVICE unsigned BitsOf(float x) { return __float_as_uint(x); }
 TF_PAIRWISE_DEVICE float FloatOf(unsigned bits) {
   return __uint_as_float(bits);
@@ -94,6 +100,13 @@ void SumGroups(PerLane<V>& values) {
     const PerLane<V> old = values;
     for (int i = 0; i < kWarp; ++i) values[i] = old[i] + old[i ^ by];
   }
+}
+
+template <class F>
+bool AnyLane(const F& f) {
+  bool any = false;
+  EachLane([&](int lane) { any = f(lane) || any; });
+  return any;
 }
 
 inline unsigned BitsOf(float x) {
@@ -197,16 +210,18 @@ struct CudaCores {
       }
       const Pack<float>* const rows = x + Row(lane, 0) * kLine;
       const Pack<float>* const columns = y + Column(lane, 0) * kLine;
-      TF_PAIRWISE_UNROLL_BY(2) for (int p = 0; p < depth / 4; ++p) {
-        Pack<float> a[kRows];
-        TF_PAIRWISE_UNROLL for (int i = 0; i < kRows; ++i) {
-          a[i] = rows[4 * i * kLine + p];
-        }
-        TF_PAIRWISE_UNROLL for (int j = 0; j < kColumns / kRowLanes; ++j) {
-          const Pack<float> b = columns[8 * j * kLine + p];
-          TF_PAIRWISE_UNROLL for (int e = 0; e < 4; ++e) {
-            TF_PAIRWISE_UNROLL for (int i = 0; i < kRows; ++i) {
-              v[i][j] = MulAdd(a[i].v[e], b.v[e], v[i][j]);
+      TF_PAIRWISE_LOOP for (int first = 0; first < depth / 4; first += 2) {
+        TF_PAIRWISE_UNROLL for (int p = first; p < first + 2; ++p) {
+          Pack<float> a[kRows];
+          TF_PAIRWISE_UNROLL for (int i = 0; i < kRows; ++i) {
+            a[i] = rows[4 * i * kLine + p];
+          }
+          TF_PAIRWISE_UNROLL for (int j = 0; j < kColumns / kRowLanes; ++j) {
+            const Pack<float> b = columns[8 * j * kLine + p];
+            TF_PAIRWISE_UNROLL for (int e = 0; e < 4; ++e) {
+              TF_PAIRWISE_UNROLL for (int i = 0; i < kRows; ++i) {
+                v[i][j] = MulAdd(a[i].v[e], b.v[e], v[i][j]);
+              }
             }
           }
         }
@@ -214,8 +229,9 @@ struct CudaCores {
     });
   }
 
-  // What a warp's weights go through, 32 columns at a time.
-  static constexpr int kOwnLine = LinePacks(32);
+  // What a warp's weights go through, some columns at a time.
+  static constexpr int kOwnColumns = 16;
+  static constexpr int kOwnLine = LinePacks(kOwnColumns);
   struct Own {
     Pack<float> lines[kWarpRows * kOwnLine];
   };
@@ -225,7 +241,7 @@ struct CudaCores {
   static TF_PAIRWISE_DEVICE void Accumulate(const PerLane<Part<kColumns>>& w,
                                             const Pack<float>* y, Own& own,
                                             PerLane<Part<kWidth>>& sums) {
-    constexpr int kAtOnce = 32 / kRowLanes;
+    constexpr int kAtOnce = kOwnColumns / kRowLanes;
     TF_PAIRWISE_UNROLL for (int first = 0; first < kColumns / kRowLanes;
                             first += kAtOnce) {
       EachLane([&](int lane) {
@@ -241,7 +257,7 @@ struct CudaCores {
         auto& v = sums[lane].v;
         const Pack<float>* const rows = own.lines + Row(lane, 0) * kOwnLine;
         const Pack<float>* const points = y + 8 * first * kLine + lane % 8;
-        TF_PAIRWISE_LOOP for (int p = 0; p < 8; ++p) {
+        TF_PAIRWISE_LOOP for (int p = 0; p < kOwnColumns / 4; ++p) {
           Pack<float> a[kRows];
           TF_PAIRWISE_UNROLL for (int i = 0; i < kRows; ++i) {
             a[i] = rows[4 * i * kOwnLine + p];
@@ -265,9 +281,10 @@ struct CudaCores {
   static TF_PAIRWISE_DEVICE float WeightOf(float w) { return w; }
 };
 
-// kTerms products for one: 1 or 3.
-template <int kTerms>
+// kProducts for one: 1 or 3.
+template <int kProducts>
 struct TensorCores {
+  static constexpr int kTerms = kProducts;
   static constexpr const char* kName = kTerms == 1 ? "tf32_" : "tf32x3_";
   static constexpr int kRowLanes = 4, kRows = 2;
   static constexpr bool kIsTensor = true;

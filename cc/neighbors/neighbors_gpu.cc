@@ -15,6 +15,7 @@ StripWalk<T> WalkOf(const NearestNeighbors& problem, Scratch& scratch) {
               {problem.dtype, problem.metric, problem.metric, problem.n,
                problem.m, problem.d, problem.self},
               StripOptions());
+  walk.sides.UseCudaCores();
   return walk;
 }
 

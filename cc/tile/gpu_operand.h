@@ -51,11 +51,13 @@ struct GpuOperand {
   const T* source = nullptr;  // [n, d], the points themselves
   T* converted = nullptr;     // halves: the scratch behind `source`
   T* centre = nullptr;        // [d]
-  T* sums = nullptr;          // [n, stride], with a gradient
-  T* factor = nullptr;        // [padded_n], the factor of the point itself
+  // With a gradient, as many as add up to it:
+  int64_t splits = 1;
+  T* sums = nullptr;    // [splits, padded_n, stride]
+  T* factor = nullptr;  // [splits, padded_n], the factor of the point itself
 
   void LayOut(Scratch& scratch, const PairSet& pairs, int64_t count,
-              bool gradient);
+              bool gradient, int64_t sums_splits);
   // The centre is made from the points where `common` is null.
   Status Prepare(const void* points, const T* common, const Stream& stream);
   Status ClearSums(const Stream& stream) const;
@@ -71,16 +73,19 @@ struct GpuSides {
 
   const GpuOperand<T>& right() const { return self ? x : y; }
 
-  void LayOut(Scratch& scratch, const PairSet& pairs, bool gradient) {
+  void LayOut(Scratch& scratch, const PairSet& pairs, bool gradient,
+              int64_t x_splits = 1, int64_t y_splits = 1) {
     self = pairs.self;
-    x.LayOut(scratch, pairs, pairs.n, gradient);
-    if (!self) y.LayOut(scratch, pairs, pairs.m, gradient);
+    x.LayOut(scratch, pairs, pairs.n, gradient, x_splits);
+    if (!self) y.LayOut(scratch, pairs, pairs.m, gradient, y_splits);
   }
   Status Prepare(const void* x_points, const void* y_points,
                  const Stream& stream) {
     TF_PAIRWISE_RETURN_IF_ERROR(x.Prepare(x_points, nullptr, stream));
     return self ? Ok() : y.Prepare(y_points, x.centre, stream);
   }
+  // For results that hang on which of two distances is less.
+  void UseCudaCores() { x.products = y.products = GpuProducts::kCudaCores; }
   GpuSides Exchanged() const {
     GpuSides other = *this;
     other.x = right();

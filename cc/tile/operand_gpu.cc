@@ -31,7 +31,7 @@ GpuProducts ProductsFor(DType dtype) {
 
 template <typename T>
 void GpuOperand<T>::LayOut(Scratch& scratch, const PairSet& pairs,
-                           int64_t count, bool gradient) {
+                           int64_t count, bool gradient, int64_t sums_splits) {
   dtype = pairs.dtype;
   metric = pairs.metric;
   product = pairs.product;
@@ -49,8 +49,9 @@ void GpuOperand<T>::LayOut(Scratch& scratch, const PairSet& pairs,
   }
   centre = scratch.Take<T>(d);
   if (!gradient) return;
-  sums = scratch.Take<T>(padded_n * stride);
-  factor = scratch.Take<T>(padded_n);
+  splits = sums_splits;
+  sums = scratch.Take<T>(splits * padded_n * stride);
+  factor = scratch.Take<T>(splits * padded_n);
 }
 
 template <typename T>
@@ -98,8 +99,8 @@ Status GpuOperand<T>::Finish(const double* scale, void* gradient,
                              const Stream& stream) const {
   using K = FinishKernel<T>;
   return Launch<K>(stream, {Blocks(n, K::kRows)},
-                   {rows, sums, factor, inverse_norm, n, d, stride, scale,
-                    static_cast<T*>(gradient), metric});
+                   {rows, sums, factor, inverse_norm, n, d, stride, padded_n,
+                    splits, scale, static_cast<T*>(gradient), metric});
 }
 
 template struct GpuOperand<float>;

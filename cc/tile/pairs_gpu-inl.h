@@ -115,10 +115,10 @@ struct FinishKernel : KeepsNothing {
   static constexpr int kRows = kThreads / kWarp;
   struct Arguments {
     const T* rows;
-    const T* sums;
-    const T* factor;
+    T* sums;  // [splits, padded_n, stride]; those of a row are added up
+    T* factor;
     const T* inverse_norm;
-    int64_t n, d, stride;
+    int64_t n, d, stride, padded_n, splits;
     const double* scale;  // null for 1
     T* gradient;          // [n, d]
     Metric metric;
@@ -158,11 +158,32 @@ struct FinishKernel : KeepsNothing {
     }
   };
 
+  // The first of the splits takes the others' sums, in order.
+  static TF_PAIRWISE_DEVICE void AddSplits(const Arguments& a, int64_t i) {
+    EachLane([&](int lane) {
+      for (int64_t k = lane; k < a.stride; k += kWarp) {
+        T* const sums = a.sums + i * a.stride + k;
+        T sum = *sums;
+        for (int64_t split = 1; split < a.splits; ++split) {
+          sum += sums[split * a.padded_n * a.stride];
+        }
+        *sums = sum;
+      }
+      if (lane != 0) return;
+      T factor = a.factor[i];
+      for (int64_t split = 1; split < a.splits; ++split) {
+        factor += a.factor[split * a.padded_n + i];
+      }
+      a.factor[i] = factor;
+    });
+  }
+
   template <class B>
   static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a) {
     block.EachWarp([&](int warp, Shared&, WarpRegisters&) {
       const int64_t i = block.x() * kRows + warp;
       if (i >= a.n) return;
+      if (a.splits > 1) AddSplits(a, i);
       const T scale = a.scale == nullptr ? T(1) : static_cast<T>(*a.scale);
       VisitMetric(a.metric, RowOf{a, i, scale});
     });

@@ -21,6 +21,7 @@ struct MineLayout {
                 {problem.dtype, problem.metric, problem.metric, problem.n,
                  problem.m, problem.d, problem.self},
                 StripOptions());
+    walk.sides.UseCudaCores();
     begin = scratch.Take<int64_t>(problem.n + 1);
   }
 };

@@ -1,0 +1,507 @@
+#ifndef TF_PAIRWISE_TILE_PAIR_TILES_GPU_INL_H_
+#define TF_PAIRWISE_TILE_PAIR_TILES_GPU_INL_H_
+
+#include "cuda/points.h"
+#include "cuda/warp_tile.h"
+#include "metric/metric-inl.h"
+#include "tile/closeness.h"
+
+// All pairs of a batch in one kernel, for losses whose weight hangs on the pair
+// alone and metrics that are made of products: a block has 64 rows, a warp 16
+// of them, and the columns pass by in order. A tile's distances become weights
+// in registers, and those go into the rows' gradient sums, which stay in
+// registers too: no distance is ever stored. The sums are of the rows alone:
+// 4 n m D operations, of a batch with itself all there is to do.
+//
+//   struct Family {
+//     struct Arguments {...};          // plain
+//     struct Point {...};              // of a row or column, in shared memory
+//     static Point RowOf(const Arguments& a, int64_t i);
+//     static Point ColumnOf(const Arguments& a, int64_t j);
+//     struct Parts {...};              // a lane's sums over a tile, in float
+//     struct Sums {...};               // and over all, with +
+//     static Sums SumsOf(const Parts& parts);
+//     // dL/dD of a pair, whose loss is added to `parts`; 0, and nothing is
+//     // added, where there is no such pair (`is`).
+//     static float Slope(const Arguments& a, const Point& row,
+//                        const Point& column, float distance, bool is,
+//                        Parts& parts);
+//     // What a row counts, once, whatever its pairs.
+//     static Sums RowSums(const Arguments& a, int64_t i);
+//   };
+//
+// Close pairs are left out of the product and noted, a bit each. After some
+// tiles, when the sums in registers have gone to memory, their warp makes them
+// from the points, value and gradient, one after another.
+
+namespace tf_pairwise {
+
+// A metric whose raw value is the terms less a multiple of the product, as
+// numbers: see metric-inl.h.
+struct ProductMetric {
+  float multiple;   // of the product
+  float slope;      // of a distance that is the raw value
+  float closeness;  // raw values below closeness * terms + least are made
+  float least;      // again from the points
+  bool difference;  // GradientForm::kDifference, else kProduct
+  bool root;        // the distance is the raw value's
+};
+
+template <class M>
+constexpr bool IsProductMetric() {
+  return M::kForm == GradientForm::kDifference ||
+         M::kForm == GradientForm::kProduct;
+}
+
+struct IsRoot {
+  TF_PAIRWISE_HOST_DEVICE bool operator()(RootSlope) const { return true; }
+  template <class Slope>
+  TF_PAIRWISE_HOST_DEVICE bool operator()(Slope) const {
+    return false;
+  }
+};
+
+template <class M>
+inline ProductMetric ProductMetricOf() {
+  ProductMetric metric;
+  metric.multiple = -M::Raw(1.0f, 0.0f);
+  metric.slope = M::Slope::Of(1.0f, 1.0f);
+  metric.closeness = M::kCancels ? ClosenessPart<float>() : 0;
+  // What never cancels is made again where it is no number.
+  metric.least = M::kCancels ? LeastRaw<float>() : -3e38f;
+  metric.difference = M::kForm == GradientForm::kDifference;
+  metric.root = IsRoot()(typename M::Slope());
+  return metric;
+}
+
+template <class Family>
+struct PairTilesArguments {
+  const float* x_rows;  // [padded_n, stride]
+  const float* y_rows;
+  const float* x_term;
+  const float* y_term;
+  const float* x_source;  // [n, d]
+  const float* y_source;
+  int64_t x_n, y_n, d, padded_n;
+  int stride;
+  bool has_diagonal;  // j == i + diagonal is no pair
+  int64_t diagonal;
+  int64_t split_columns;  // a block's, a multiple of kColumns
+  Metric metric;
+  ProductMetric product;
+  bool with_gradient;
+  float* sums;    // [splits, padded_n, stride]
+  float* factor;  // [splits, padded_n]
+  typename Family::Arguments family;
+  typename Family::Sums* results;  // [blocks]; null: not wanted
+};
+
+// Of normal numbers.
+#if defined(__CUDACC__)
+TF_PAIRWISE_DEVICE float InverseRoot(float x) {
+  float y;
+  asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+#else
+inline float InverseRoot(float x) { return 1 / Sqrt(x); }
+#endif
+
+// A metric's distance of a pair, and its weight.
+struct DirectDistance {
+  const WarpPoints<float>& points;
+  template <class M>
+  TF_PAIRWISE_DEVICE float operator()(M) const {
+    if constexpr (IsProductMetric<M>()) {
+      return static_cast<float>(M::Direct(points, false).distance);
+    } else {
+      return 0;
+    }
+  }
+};
+struct DirectWeight {
+  float slope, distance;
+  template <class S>
+  TF_PAIRWISE_DEVICE float operator()(S) const {
+    return S::Of(slope, distance);
+  }
+};
+
+// Some rows' close pairs, by a warp: a bit each, of the columns from `column`
+// on. Their losses are returned, and go into the rows' sums with their part of
+// the gradient.
+template <class Family>
+TF_PAIRWISE_DEVICE_CALL typename Family::Sums RescuePairs(
+    const PairTilesArguments<Family>& a, int64_t row, int rows, int64_t column,
+    int words, const unsigned* suspects, float* sums) {
+  typename Family::Sums results = {};
+  TF_PAIRWISE_LOOP for (int q = 0; q < rows * words; ++q) {
+    const int64_t i = row + q / words;
+    for (unsigned left = suspects[q]; left != 0; left &= left - 1) {
+      const int64_t j = column + q % words * 32 + LowestBit(left);
+      const float* const x = a.x_source + i * a.d;
+      const float* const y = a.y_source + j * a.d;
+      const float distance =
+          VisitMetric(a.metric, DirectDistance{WarpPoints<float>{x, y, a.d}});
+      typename Family::Parts parts;
+      const float slope =
+          Family::Slope(a.family, Family::RowOf(a.family, i),
+                        Family::ColumnOf(a.family, j), distance, true, parts);
+      results = results + Family::SumsOf(parts);
+      const float weight = VisitSlope(a.metric, DirectWeight{slope, distance});
+      if (!a.with_gradient || weight == 0) continue;
+      float* const sum = sums + q / words * a.stride;
+      const float* const line = a.y_rows + j * a.stride;
+      EachLane([&](int lane) {
+        for (int k = lane; k < a.d; k += kWarp) {
+          sum[k] += a.product.difference
+                        ? L2::Part(weight, x[k], y[k])
+                        : MinusProduct::Part(weight, 0.0f, line[k]);
+        }
+      });
+    }
+  }
+  return results;
+}
+
+// P: what makes the products (warp_tile.h); kWidth: the points' coordinates, at
+// the most.
+template <class Family, class P, int kWidth>
+struct PairTilesKernel {
+  TF_PAIRWISE_KERNEL_NAME(Family::Name() + "_pair_tiles_" + P::kName +
+                          std::to_string(kWidth));
+  static constexpr int kThreads = 128;
+  static constexpr int kBlocks = 2;
+  static constexpr int kWarps = kThreads / kWarp;
+  static constexpr int kRows = kWarps * kWarpRows;
+  static constexpr int kColumns = kWidth > 128 ? 32 : 64;
+  static constexpr int kLine = LinePacks(kWidth);
+  // Tensor cores are done with a tile before the next one could come.
+  static constexpr int kBuffers = P::kIsTensor ? 2 : 1;
+  static constexpr int kLaneColumns = kColumns / P::kRowLanes;
+  static constexpr int kLanePairs = P::kRows * kLaneColumns;
+  static constexpr unsigned kAllPairs = ~0u >> (32 - kLanePairs);
+  // Columns whose sums are made in registers: rounding grows with their number,
+  // and so do the notes of close pairs.
+  static constexpr int kFlush = 512;
+  static constexpr int kFlushWords = kFlush / 32;
+
+  using Arguments = PairTilesArguments<Family>;
+  using Point = typename Family::Point;
+  using Parts = typename Family::Parts;
+  using Sums = typename Family::Sums;
+  using Tile = PerLane<typename P::template Part<kColumns>>;
+
+  struct Shared {
+    Pack<float> x[kRows * kLine];
+    Pack<float> y[kBuffers][kColumns * kLine];
+    typename P::Own own[kWarps];
+    Point x_points[kRows], y_points[kBuffers][kColumns];
+    float x_term[kRows], y_term[kBuffers][kColumns];
+    double factor[kRows];
+    unsigned suspects[kWarps][kWarpRows * kFlushWords];  // a row's words
+    Sums results[kWarps];
+  };
+  using ThreadRegisters = NoRegisters;
+  struct WarpRegisters {
+    PerLane<typename P::template Part<kWidth>> sums;
+    PerLane<Sums> results;
+    bool any_suspects;
+  };
+
+  // A tile of a warp: which rows and columns, and what is of it.
+  struct Place {
+    int rows, columns;  // that there are
+    int itself;         // column - row of what is no pair, within the tile
+  };
+
+  template <int kCount>
+  static TF_PAIRWISE_DEVICE void CopyLines(int thread, const float* rows,
+                                           int stride, Pack<float>* lines) {
+    const int packs = stride / Pack<float>::kSize;
+    for (int q = thread; q < kCount * packs; q += kThreads) {
+      const int r = q / packs, p = q % packs;
+      CopyAsync(lines + r * kLine + p,
+                reinterpret_cast<const Pack<float>*>(
+                    rows + static_cast<int64_t>(r) * stride) +
+                    p);
+    }
+  }
+
+  // The columns from `column` on, begun to be copied.
+  static TF_PAIRWISE_DEVICE void CopyColumns(const Arguments& a, int thread,
+                                             int64_t column, int buffer,
+                                             Shared& s) {
+    CopyLines<kColumns>(thread, a.y_rows + column * a.stride, a.stride,
+                        s.y[buffer]);
+    CopyCommit();
+    for (int c = thread; c < kColumns; c += kThreads) {
+      s.y_term[buffer][c] = a.y_term[column + c];
+      s.y_points[buffer][c] =
+          column + c < a.y_n ? Family::ColumnOf(a.family, column + c) : Point();
+    }
+  }
+
+  template <class B>
+  static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a) {
+    const int64_t row = block.x() * kRows;
+    const int64_t first = block.y() * a.split_columns;
+    const int64_t end =
+        first + a.split_columns < a.y_n ? first + a.split_columns : a.y_n;
+    float* const sums = a.sums + (block.y() * a.padded_n + row) * a.stride;
+    block.Start([&](int thread, Shared& s, ThreadRegisters&) {
+      CopyLines<kRows>(thread, a.x_rows + row * a.stride, a.stride, s.x);
+      if (first < end) CopyColumns(a, thread, first, 0, s);
+      for (int r = thread; r < kRows; r += kThreads) {
+        s.x_term[r] = a.x_term[row + r];
+        s.x_points[r] =
+            row + r < a.x_n ? Family::RowOf(a.family, row + r) : Point();
+        s.factor[r] = 0;
+      }
+      if (!a.with_gradient) return;
+      for (int q = thread; q < kRows * a.stride; q += kThreads) sums[q] = 0;
+    });
+    block.EachWarp([&](int warp, Shared& s, WarpRegisters& r) {
+      InLanes([&](int lane) { r.results[lane] = Sums(); });
+      Restart(s.suspects[warp], r);
+    });
+    int buffer = 0;
+    int64_t flushed = first;
+    for (int64_t column = first; column < end; column += kColumns) {
+      block.Each([&](int, Shared&, ThreadRegisters&) { CopyWait<0>(); });
+      const int64_t next = column + kColumns;
+      if (kBuffers > 1 && next < end) {
+        block.Start([&](int thread, Shared& s, ThreadRegisters&) {
+          CopyColumns(a, thread, next, buffer ^ 1, s);
+        });
+      }
+      const bool flush = next - flushed >= kFlush || next >= end;
+      block.EachWarp([&](int warp, Shared& s, WarpRegisters& r) {
+        const int64_t own = row + warp * kWarpRows;
+        if (own >= a.x_n) return;
+        float* const own_sums = sums + warp * kWarpRows * a.stride;
+        TakeTile(a, warp, own, column, static_cast<int>(column - flushed) / 32,
+                 buffer, s, r);
+        if (!flush) return;
+        if (a.with_gradient) FlushSums(own_sums, a.stride, r);
+        if (r.any_suspects) {
+          const Sums rescued =
+              RescuePairs<Family>(a, own, kWarpRows, flushed, kFlushWords,
+                                  s.suspects[warp], own_sums);
+          InLanes([&](int lane) {
+            if (lane == 0) r.results[lane] = r.results[lane] + rescued;
+          });
+        }
+        Restart(s.suspects[warp], r);
+      });
+      if (kBuffers == 1 && next < end) {
+        block.Start([&](int thread, Shared& s, ThreadRegisters&) {
+          CopyColumns(a, thread, next, 0, s);
+        });
+      }
+      buffer = kBuffers > 1 ? buffer ^ 1 : 0;
+      if (flush) flushed = next;
+    }
+    Store(block, a, row);
+  }
+
+  static TF_PAIRWISE_DEVICE void Restart(unsigned* suspects, WarpRegisters& r) {
+    r.any_suspects = false;
+    EachLane([&](int lane) {
+      for (int q = lane; q < kWarpRows * kFlushWords; q += kWarp) {
+        suspects[q] = 0;
+      }
+      TF_PAIRWISE_UNROLL for (int i = 0; i < P::kRows; ++i) {
+        TF_PAIRWISE_UNROLL for (int j = 0; j < kWidth / P::kRowLanes; ++j) {
+          r.sums[lane].At(i, j) = 0;
+        }
+      }
+    });
+  }
+
+  // The gradient's sums are the products' negatives.
+  static TF_PAIRWISE_DEVICE void FlushSums(float* sums, int stride,
+                                           WarpRegisters& r) {
+    EachLane([&](int lane) {
+      TF_PAIRWISE_UNROLL for (int j = 0; j < kWidth / P::kRowLanes; ++j) {
+        const int k = P::Coordinate(lane, j);
+        if (k >= stride) continue;
+        TF_PAIRWISE_UNROLL for (int i = 0; i < P::kRows; ++i) {
+          sums[P::Row(lane, i) * stride + k] -= r.sums[lane].At(i, j);
+        }
+      }
+    });
+  }
+
+  // A warp's part of a tile: rows from `row` on; `word` is that of the tile's
+  // first column among the suspects of a row.
+  static TF_PAIRWISE_DEVICE void TakeTile(const Arguments& a, int warp,
+                                          int64_t row, int64_t column, int word,
+                                          int buffer, Shared& s,
+                                          WarpRegisters& r) {
+    Place place;
+    place.rows = Within(a.x_n - row, kWarpRows);
+    place.columns = Within(a.y_n - column, kColumns);
+    const int64_t itself = row + a.diagonal - column;
+    place.itself = a.has_diagonal && itself > -kWarpRows && itself < kColumns
+                       ? static_cast<int>(itself)
+                       : 2 * kColumns;
+    Tile tile;
+    P::template Multiply<kColumns, kLine>(s.x + warp * kWarpRows * kLine,
+                                          s.y[buffer], a.stride, tile);
+    PerLane<unsigned> suspects;
+    if (a.product.root) {
+      MakeWeights<true>(a, place, warp, buffer, s, tile, suspects, r);
+    } else {
+      MakeWeights<false>(a, place, warp, buffer, s, tile, suspects, r);
+    }
+    if (AnyLane([&](int lane) { return suspects[lane] != 0; })) {
+      r.any_suspects = true;
+      Mark(suspects, s.suspects[warp] + word);
+    }
+    if (!a.with_gradient || !AnyWeight(tile)) return;
+    if (a.product.difference) AddFactor(tile, s.factor + warp * kWarpRows);
+    P::template Accumulate<kColumns, kWidth, kLine>(tile, s.y[buffer],
+                                                    s.own[warp], r.sums);
+  }
+
+  static TF_PAIRWISE_DEVICE bool AnyWeight(const Tile& tile) {
+    return AnyLane([&](int lane) {
+      unsigned bits = 0;
+      TF_PAIRWISE_UNROLL for (int i = 0; i < P::kRows; ++i) {
+        TF_PAIRWISE_UNROLL for (int j = 0; j < kLaneColumns; ++j) {
+          bits |= BitsOf(tile[lane].At(i, j));
+        }
+      }
+      return bits << 1 != 0;  // but for the sign
+    });
+  }
+
+  static TF_PAIRWISE_DEVICE int Within(int64_t count, int most) {
+    return static_cast<int>(count < 0 ? 0 : count < most ? count : most);
+  }
+
+  // Which of a lane's pairs there are, a bit each.
+  static TF_PAIRWISE_DEVICE unsigned PairsThere(const Place& place, int lane) {
+    if (place.rows == kWarpRows && place.columns == kColumns &&
+        place.itself >= kColumns) {
+      return kAllPairs;
+    }
+    unsigned bits = 0;
+    TF_PAIRWISE_UNROLL for (int i = 0; i < P::kRows; ++i) {
+      TF_PAIRWISE_UNROLL for (int j = 0; j < kLaneColumns; ++j) {
+        const int r = P::Row(lane, i), c = P::Column(lane, j);
+        if (r < place.rows && c < place.columns && c - r != place.itself) {
+          bits |= 1u << (i * kLaneColumns + j);
+        }
+      }
+    }
+    return bits;
+  }
+
+  // The products become the gradient's weights, 0 for what is no pair and for
+  // the pairs of `suspects`, a bit each.
+  template <bool kRoot>
+  static TF_PAIRWISE_DEVICE void MakeWeights(const Arguments& a,
+                                             const Place& place, int warp,
+                                             int buffer, const Shared& s,
+                                             Tile& tile,
+                                             PerLane<unsigned>& suspects,
+                                             WarpRegisters& registers) {
+    const ProductMetric& metric = a.product;
+    InLanes([&](int lane) {
+      Parts own;
+      const unsigned there = PairsThere(place, lane);
+      unsigned far = 0;
+      float x_term[P::kRows];
+      Point x[P::kRows];
+      TF_PAIRWISE_UNROLL for (int i = 0; i < P::kRows; ++i) {
+        x_term[i] = s.x_term[warp * kWarpRows + P::Row(lane, i)];
+        x[i] = s.x_points[warp * kWarpRows + P::Row(lane, i)];
+      }
+      TF_PAIRWISE_UNROLL for (int j = 0; j < kLaneColumns; ++j) {
+        const int c = P::Column(lane, j);
+        const float y_term = s.y_term[buffer][c];
+        const Point y = s.y_points[buffer][c];
+        TF_PAIRWISE_UNROLL for (int i = 0; i < P::kRows; ++i) {
+          const unsigned bit = 1u << (i * kLaneColumns + j);
+          const float terms = x_term[i] + y_term;
+          float& value = tile[lane].At(i, j);
+          const float raw = NegMulAdd(metric.multiple, value, terms);
+          const bool is = (there & bit) != 0 &&
+                          raw >= MulAdd(metric.closeness, terms, metric.least);
+          if (is) far |= bit;
+          const float inverse = kRoot ? InverseRoot(raw) : metric.slope;
+          const float distance = kRoot ? raw * inverse : raw;
+          const float slope =
+              Family::Slope(a.family, x[i], y, distance, is, own);
+          // Without a pair the slope is 0, and `inverse` anything.
+          value = P::WeightOf(is ? slope * inverse : 0);
+        }
+      }
+      suspects[lane] = there & ~far;
+      Sums& results = registers.results[lane];
+      results = results + Family::SumsOf(own);
+    });
+  }
+
+  static TF_PAIRWISE_DEVICE void Mark(const PerLane<unsigned>& suspects,
+                                      unsigned* bits) {
+    EachLane([&](int lane) {
+      for (unsigned left = suspects[lane]; left != 0; left &= left - 1) {
+        const int pair = LowestBit(left);
+        const int r = P::Row(lane, pair / kLaneColumns);
+        const int c = P::Column(lane, pair % kLaneColumns);
+        AtomicOr(bits + r * kFlushWords + c / 32, 1u << c % 32);
+      }
+    });
+  }
+
+  static TF_PAIRWISE_DEVICE void AddFactor(const Tile& tile, double* factor) {
+    TF_PAIRWISE_UNROLL for (int i = 0; i < P::kRows; ++i) {
+      PerLane<float> sum;
+      InLanes([&](int lane) {
+        float own = 0;
+        TF_PAIRWISE_UNROLL for (int j = 0; j < kLaneColumns; ++j) {
+          own += tile[lane].At(i, j);
+        }
+        sum[lane] = own;
+      });
+      SumGroups<P::kRowLanes>(sum);
+      InLanes([&](int lane) {
+        if (lane % P::kRowLanes != 0) return;
+        factor[P::Row(lane, i)] += static_cast<double>(sum[lane]);
+      });
+    }
+  }
+
+  template <class B>
+  static TF_PAIRWISE_DEVICE void Store(B& block, const Arguments& a,
+                                       int64_t row) {
+    block.EachWarp([&](int warp, Shared& s, WarpRegisters& r) {
+      const Sums sums =
+          OverLanes([&](int lane) { return r.results[lane]; }, PlusOf());
+      EachLane([&](int lane) {
+        if (lane == 0) s.results[warp] = sums;
+      });
+    });
+    block.Each([&](int thread, Shared& s, ThreadRegisters&) {
+      if (a.with_gradient && thread < kRows) {
+        a.factor[block.y() * a.padded_n + row + thread] =
+            static_cast<float>(s.factor[thread]);
+      }
+      if (thread != 0 || a.results == nullptr) return;
+      Sums all = s.results[0];
+      for (int warp = 1; warp < kWarps; ++warp) all = all + s.results[warp];
+      // The first of a row's blocks has what the row itself counts.
+      for (int r = 0; block.y() == 0 && r < kRows && row + r < a.x_n; ++r) {
+        all = all + Family::RowSums(a.family, row + r);
+      }
+      a.results[block.y() * block.grid_x() + block.x()] = all;
+    });
+  }
+};
+
+}  // namespace tf_pairwise
+
+#endif  // TF_PAIRWISE_TILE_PAIR_TILES_GPU_INL_H_

@@ -1,0 +1,134 @@
+#ifndef TF_PAIRWISE_TILE_PAIR_WALK_H_
+#define TF_PAIRWISE_TILE_PAIR_WALK_H_
+
+#include <cstdint>
+
+#include "core/scratch.h"
+#include "core/status.h"
+#include "core/stream.h"
+#include "cuda/driver.h"
+#include "tile/gpu_operand.h"
+#include "tile/pair_tiles_gpu-inl.h"
+#include "tile/sides.h"
+
+namespace tf_pairwise {
+
+// How the columns of a walk's rows are split among blocks: by the shape alone,
+// until there are enough blocks to keep a GPU busy for some rounds.
+struct PairSplits {
+  int64_t row_blocks = 0;
+  int64_t splits = 1;
+  int64_t split_columns = 0;
+};
+
+// The coordinates that a kernel for points of d has room for: 64, 128 or 256;
+// 0 where there is none.
+int PairTilesWidth(int64_t d);
+PairSplits SplitPairs(int64_t rows, int64_t columns, int width);
+
+// TileWalk's twin on a GPU, for a weight that hangs on the pair alone: a kernel
+// to a side (pair_tiles_gpu-inl.h), which stores no distance. Floats and
+// halves, D <= 256, metrics that are made of products, where TakesPairTiles
+// says so; else StripWalk. Memory: the points and some of their sums.
+class PairWalk {
+ public:
+  GpuSides<float> sides;
+
+  // Whether this is the way to take these pairs on the current device: a batch
+  // with itself, 4 n^2 D operations for a strip's 6, or one whose products cost
+  // so little that a strip's distances would cost more (each side makes them
+  // anew: 8 n m D).
+  static bool Takes(const PairSet& pairs);
+
+  void LayOut(Scratch& scratch, const PairSet& pairs, bool gradient);
+  Status Prepare(const void* x_points, const void* y_points,
+                 const Stream& stream) {
+    return sides.Prepare(x_points, y_points, stream);
+  }
+
+  // j == i + diagonal of row i and column j is no pair; < 0: all are.
+  // How many results the rows have.
+  int64_t results() const { return rows_.row_blocks * rows_.splits; }
+
+  // The rows' results (null: not wanted) and, with `gradient`, their sums.
+  template <class Family>
+  Status Run(int64_t diagonal, bool gradient,
+             const typename Family::Arguments& family,
+             typename Family::Sums* results, const Stream& stream) const {
+    return RunSide<Family>(sides.x, sides.right(), rows_, diagonal >= 0,
+                           diagonal, gradient, family, results, stream);
+  }
+  // The columns' sums: `family` has the columns as rows.
+  template <class Family>
+  Status RunColumns(int64_t diagonal, const typename Family::Arguments& family,
+                    const Stream& stream) const {
+    return RunSide<Family>(sides.right(), sides.x, columns_, diagonal >= 0,
+                           -diagonal, true, family, nullptr, stream);
+  }
+
+  Status Finish(const double* scale, void* x_gradient, void* y_gradient,
+                const Stream& stream) const {
+    return sides.Finish(scale, x_gradient, y_gradient, stream);
+  }
+
+ private:
+  template <class Family>
+  Status RunSide(const GpuOperand<float>& x, const GpuOperand<float>& y,
+                 const PairSplits& splits, bool has_diagonal, int64_t diagonal,
+                 bool gradient, const typename Family::Arguments& family,
+                 typename Family::Sums* results, const Stream& stream) const {
+    const PairTilesArguments<Family> arguments = {x.rows,
+                                                  y.rows,
+                                                  x.term,
+                                                  y.term,
+                                                  x.source,
+                                                  y.source,
+                                                  x.n,
+                                                  y.n,
+                                                  x.d,
+                                                  x.padded_n,
+                                                  static_cast<int>(x.stride),
+                                                  has_diagonal,
+                                                  diagonal,
+                                                  splits.split_columns,
+                                                  x.metric,
+                                                  ProductOf(x.metric),
+                                                  gradient,
+                                                  x.sums,
+                                                  x.factor,
+                                                  family,
+                                                  results};
+    switch (x.products) {
+      case GpuProducts::kCudaCores:
+        return LaunchWidth<Family, CudaCores>(splits, arguments, stream);
+      case GpuProducts::kTf32:
+        return LaunchWidth<Family, Tf32>(splits, arguments, stream);
+      case GpuProducts::kTf32x3:
+        break;
+    }
+    return LaunchWidth<Family, Tf32x3>(splits, arguments, stream);
+  }
+
+  template <class Family, class P>
+  Status LaunchWidth(const PairSplits& splits,
+                     const PairTilesArguments<Family>& arguments,
+                     const Stream& stream) const {
+    const Grid grid = {splits.row_blocks, splits.splits};
+    switch (PairTilesWidth(arguments.d)) {
+      case 64:
+        return Launch<PairTilesKernel<Family, P, 64>>(stream, grid, arguments);
+      case 128:
+        return Launch<PairTilesKernel<Family, P, 128>>(stream, grid, arguments);
+      default:
+        return Launch<PairTilesKernel<Family, P, 256>>(stream, grid, arguments);
+    }
+  }
+
+  static ProductMetric ProductOf(Metric metric);
+
+  PairSplits rows_, columns_;
+};
+
+}  // namespace tf_pairwise
+
+#endif  // TF_PAIRWISE_TILE_PAIR_WALK_H_

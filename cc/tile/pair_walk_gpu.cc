@@ -1,0 +1,84 @@
+#include "tile/pair_walk.h"
+
+namespace tf_pairwise {
+namespace {
+
+constexpr int64_t kRows = 64;  // PairTilesKernel::kRows
+
+// The largest kernel's shared memory of a width, whatever the family: some
+// hundred bytes are its own.
+template <class P, int kWidth>
+constexpr int64_t LinesBytes() {
+  constexpr int64_t kLine = LinePacks(kWidth) * sizeof(Pack<float>);
+  constexpr int64_t kColumns = kWidth > 128 ? 32 : 64;
+  constexpr int64_t kBuffers = P::kIsTensor ? 2 : 1;
+  return (kRows + kBuffers * kColumns) * (kLine + 32) +
+         4 * sizeof(typename P::Own) + 4096;
+}
+
+template <class P>
+int64_t BytesOf(int width) {
+  return width == 64    ? LinesBytes<P, 64>()
+         : width == 128 ? LinesBytes<P, 128>()
+                        : LinesBytes<P, 256>();
+}
+
+}  // namespace
+
+int PairTilesWidth(int64_t d) {
+  return d <= 64 ? 64 : d <= 128 ? 128 : d <= 256 ? 256 : 0;
+}
+
+PairSplits SplitPairs(int64_t rows, int64_t columns, int width) {
+  constexpr int64_t kEnough = 512;
+  const int64_t tile = width > 128 ? 32 : 64;
+  PairSplits splits;
+  splits.row_blocks = Blocks(rows, kRows);
+  int64_t wanted = 1;
+  while (wanted * splits.row_blocks < kEnough && wanted * tile < columns) {
+    wanted *= 2;
+  }
+  splits.split_columns = RoundUp(Blocks(columns, wanted), tile);
+  if (splits.split_columns == 0) splits.split_columns = tile;
+  splits.splits = columns == 0 ? 1 : Blocks(columns, splits.split_columns);
+  return splits;
+}
+
+bool PairWalk::Takes(const PairSet& pairs) {
+  const int width = PairTilesWidth(pairs.d);
+  if (width == 0 || pairs.dtype == DType::kFloat64 ||
+      pairs.metric != pairs.product) {
+    return false;
+  }
+  const bool products = VisitMetric(pairs.metric, [](auto metric) {
+    return IsProductMetric<decltype(metric)>();
+  });
+  const GpuProducts by = ProductsFor(pairs.dtype);
+  if (!products || !(pairs.self || by != GpuProducts::kCudaCores)) {
+    return false;
+  }
+  const int64_t bytes = by == GpuProducts::kCudaCores
+                            ? BytesOf<CudaCores>(width)
+                            : BytesOf<Tf32>(width);
+  return bytes <= CurrentGpuLimits().shared_bytes;
+}
+
+ProductMetric PairWalk::ProductOf(Metric metric) {
+  return VisitMetric(metric, [](auto m) {
+    using M = decltype(m);
+    if constexpr (IsProductMetric<M>()) {
+      return ProductMetricOf<M>();
+    } else {
+      return ProductMetric();
+    }
+  });
+}
+
+void PairWalk::LayOut(Scratch& scratch, const PairSet& pairs, bool gradient) {
+  const int width = PairTilesWidth(pairs.d);
+  rows_ = SplitPairs(pairs.n, pairs.m, width);
+  columns_ = SplitPairs(pairs.m, pairs.n, width);
+  sides.LayOut(scratch, pairs, gradient, rows_.splits, columns_.splits);
+}
+
+}  // namespace tf_pairwise
