@@ -265,9 +265,10 @@ struct CudaCores {
   static TF_PAIRWISE_DEVICE float WeightOf(float w) { return w; }
 };
 
-// kTerms products for one: 1 or 3.
-template <int kTerms>
+// kProducts for one: 1 or 3.
+template <int kProducts>
 struct TensorCores {
+  static constexpr int kTerms = kProducts;
   static constexpr const char* kName = kTerms == 1 ? "tf32_" : "tf32x3_";
   static constexpr int kRowLanes = 4, kRows = 2;
   static constexpr bool kIsTensor = true;
