@@ -1,6 +1,7 @@
 """benchmarks/gpu.py without a GPU: its options, what it makes of failures, its table."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import gpu, gpu_cases
+from tests import cuda_host
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -153,6 +155,20 @@ def test_files(tmp_path):
     assert table.read_text() == gpu.markdown(made)
 
 
+def test_into_the_documentation():
+    """The table takes the place of what stands between the marks, time and again."""
+    text = (ROOT / "docs" / "gpu.md").read_text()
+    table = gpu.markdown(report([FakeCase("loss", ours=of(1, 1))], *SMALL))
+    once = gpu.put_between(text, table)
+    assert gpu.put_between(gpu.put_between(text, "other"), table) == once != text
+    before, after = text.split(gpu.BEGIN)[0], text.split(gpu.END)[1]
+    assert once == f"{before}{gpu.BEGIN}\n\n{table}\n{gpu.END}{after}"
+    assert cells(once, "loss")[4] == "1.00"
+    for broken in ("", gpu.BEGIN, gpu.END + gpu.BEGIN):
+        with pytest.raises(SystemExit, match="--into"):
+            gpu.put_between(broken, table)
+
+
 @pytest.mark.parametrize("value", [0.0123, 0.5, 9.99, 10.04, 99.94, 100.2, 999.4, 1000, 123456.7])
 def test_numbers(value):
     assert float(gpu.number(value).replace(",", "")) == pytest.approx(value, 0.01, 0.005)
@@ -176,6 +192,40 @@ def test_command():
         if done.returncode == 0:
             pytest.skip("there is a GPU")
         assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def run_all(out, **settings):
+    command = [ROOT / "benchmarks" / "gpu_all.sh", pathlib.Path(sys.executable).parent, out]
+    environment = cuda_host.environment() | settings
+    return subprocess.run(
+        [*command, "--list"], capture_output=True, text=True, check=False, env=environment
+    )
+
+
+def test_all_at_once(tmp_path):
+    """make gpu: a step that fails stops no other, and the last lines say which did."""
+    make = tmp_path / "make"
+    make.write_text('#!/bin/sh\necho "made $*"\ncase $* in *racecheck*) exit 2 ;; esac\n')
+    make.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = run_all(tmp_path / "out", PATH=path)
+    ends = [line.split()[:2] for line in done.stdout.rsplit("----\n", 1)[1].splitlines()]
+    steps = ["tests", "memcheck", "racecheck", "initcheck", "synccheck", "benchmark"]
+    assert [name for name, _ in ends] == steps
+    assert [name for name, end in ends if end != "passed,"] == ["racecheck"], done.stdout
+    assert done.returncode == 1
+    said = (tmp_path / "out" / "initcheck.log").read_text()
+    assert said == "made test-gpu SANITIZER=initcheck GPU_FLAGS=-k test_the_same_bits_again\n"
+    assert "nearest_neighbors, k = 10" in (tmp_path / "out" / "benchmark.log").read_text()
+    make.write_text("#!/bin/sh\n")
+    assert run_all(tmp_path / "out", PATH=path).returncode == 0
+
+
+def test_all_at_once_without_a_gpu(tmp_path):
+    done = run_all(tmp_path, TF_PAIRWISE_CUDA_DRIVER="no_such_driver.so")
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr.startswith("make gpu is for a machine with a GPU: ")
+    assert "Traceback" not in done.stderr
 
 
 def test_every_function_is_measured():
