@@ -1,5 +1,9 @@
-"""benchmarks/gpu.py without a GPU: its options, what it makes of failures, its table."""
+"""benchmarks/gpu.py without a GPU: its options, what it makes of failures, its table.
 
+And the estimates of benchmarks/gpu_estimates.py, without machine code.
+"""
+
+import argparse
 import json
 import os
 import pathlib
@@ -9,7 +13,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import gpu, gpu_cases
+from benchmarks import gpu, gpu_cases, gpu_estimates
 from tests import cuda_host
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -253,3 +257,65 @@ def test_peers_compute_the_same(case):
         return case.ours(tpn, *(np.asarray(tensor) for tensor in tensors))
 
     assert case.difference(ours, lambda: eager(*tensors)) < 1e-4
+
+
+# ---- the estimates ----
+
+
+def test_every_kernel_is_described():
+    """Each by one line of gpu_families.py."""
+    names = gpu_estimates.kernel_table.shared_of(cuda_host.library())
+    assert len({gpu_estimates.family_of(name).names for name in names}) > 50
+    with pytest.raises(SystemExit, match="no_such_kernel_f32: got 0 lines"):
+        gpu_estimates.family_of("no_such_kernel_f32")
+
+
+def estimate(name, *parts, **options):
+    """Of a kernel made of (times, operation) and of loops, which are lists of these."""
+    operations, loops = [], []
+
+    def add(parts):
+        for times, what in parts:
+            begin = len(operations)
+            if isinstance(what, list):
+                add(what)
+                operations.append("BRA")
+                loops.append((begin, len(operations) - 1))
+            else:
+                operations.extend(times * [what])
+
+    add([*parts, (1, "EXIT"), (99, "STL")])
+    options = {"n": 8192, "d": 128, "k": 10, "l": 512, "ghz": 1.0, **options}
+    return gpu_estimates.estimate(name, operations, loops, argparse.Namespace(**options))
+
+
+def test_a_loop_and_what_is_around_it():
+    rest = (1, [(1, "LDG"), (1, "STG"), (8, "IMAD")])
+    unrolled = (1, [(4, "LDG"), (4, "STG"), (3, "IMAD")])
+    made = estimate("store_strip_f32", (32, "IMAD"), rest, unrolled)
+    # 12 instructions for 4 pairs; 34 around the loops, for the 32 pairs of each of 32 lanes.
+    assert made["instructions"] == pytest.approx(12 / 4 + 34 / 32, rel=0.01)
+    assert made["bytes"] == 8 and made["signs"] == ""
+    assert made["memory"]["H200"] == pytest.approx(8 * 8192**2 / 4.8e12)
+    clocks = 8192**2 * made["instructions"] / 32 / 132 / 4
+    assert made["part"] == "issue" and made["seconds"] == pytest.approx(clocks / 1e9)
+    assert gpu_estimates.bound(made) == "memory"
+    assert estimate("store_strip_f32", rest)["signs"] == "r"
+    assert estimate("store_strip_f32", (1, [(4, "STG"), (1, "BSSY")]))["signs"] == "<"
+    assert estimate("centre_f32", unrolled)["signs"] == "b"
+
+
+def test_loops_in_loops():
+    """16 coordinates of a tile: a loop of packs that is turned 4 times, 8 of doubles."""
+    made = estimate("distances_dot_f32", (1, [(10, "LDS"), (1, [(256, "FFMA"), (16, "LDS")])]))
+    assert made["instructions"] == pytest.approx((11 + 4 * 273) / 1024, rel=0.01)
+    made = estimate("distances_dot_f64", (1, [(10, "LDS"), (1, [(32, "DFMA"), (8, "LDS")])]))
+    assert made["instructions"] == pytest.approx((11 + 8 * 41) / 256, rel=0.01)
+    # Doubles are done by two in a clock, which four instructions are begun in.
+    made = estimate("distances_dot_f64", (1, [(1, [(32, "DFMA")])]))
+    assert made["part"] == "doubles"
+
+
+def test_a_loop_that_is_not_there():
+    with pytest.raises(SystemExit, match="no loop of store_strip has STG"):
+        estimate("store_strip_f32", (1, [(4, "LDG")]))
