@@ -23,7 +23,7 @@ SOURCES := $(shell find cc cmake build_backend benchmarks python -type f \
            $(wildcard tests/cuda_host/*.cc tests/cuda_host/*.h) \
            CMakeLists.txt setup.py pyproject.toml build_pip_pkg.sh $(wildcard README.md) LICENSE
 
-.PHONY: help venv build install demo test test-all test-cc test-gpu gpu asan tsan ubsan sanitize-quick fuzz accuracy bench docs types lint format clean distclean FORCE
+.PHONY: help venv build install demo test test-all test-cc test-gpu gpu gpu-there asan tsan ubsan sanitize-quick fuzz accuracy bench docs types lint format clean distclean FORCE
 help:
 	@echo 'make demo      build, install into $(VENV), train on handwritten digits'
 	@echo 'make test      build, install into $(VENV), run the tests'
@@ -112,7 +112,11 @@ $(VENV)/.gpu: requirements/gpu.txt $(VENV)/.ready
 	@$(PIP) install -q -r requirements/gpu.txt
 	@touch $@
 
-gpu: install $(VENV)/.gpu
+gpu-there:
+	@nvidia-smi -L >/dev/null 2>&1 || \
+	  { echo 'make gpu is for a machine with a GPU: nvidia-smi finds none' >&2; exit 1; }
+
+gpu: gpu-there install $(VENV)/.gpu
 	@benchmarks/gpu_all.sh $(BIN) $(BUILD)/gpu $(GPU_BENCH)
 
 # Under sanitizers, each in a build of its own; the quick one is a part of `make test`.
