@@ -16,7 +16,7 @@ launch. Instructions of a unit are those
 
 Blocks are those that an SM has room for, shared memory counted where the build's libfake_cuda.so is
 there to ask (--shared). Signs behind the instructions' number: `<` branches, so that no unit takes
-all of them; `r` rolled, a unit a turn; `b` one block, on one SM.
+all of them; `r` rolled, a unit a turn; `s` spills in the loop; `b` one block, on one SM.
 """
 
 import argparse
@@ -112,7 +112,7 @@ def turn_of(code, loop, family, sizes):
 
 
 def hottest(code, family, sizes):
-    """What a turn of the hottest loop takes, its units, and whether it branches."""
+    """What a turn of the hottest loop takes, its units, and its signs."""
     marked = [loop for loop in code.loops if count(code.of(loop), family.mark)]
     if family.nest is not None:
         marked = [loop for loop in marked if code.within(loop)]
@@ -131,7 +131,9 @@ def hottest(code, family, sizes):
         raise SystemExit(f"no loop of {family.names} has {family.mark}")
     operations, units, loop = max(turns, key=lambda turn: turn[0].total() / turn[1])
     backward = 1 + len(code.within(loop))
-    return operations, units, count(code.of(loop), BRANCHES) > backward
+    branches = count(code.of(loop), BRANCHES) > backward
+    spills = count(code.of(loop), gpu_loops.KINDS["stack"]) > 0
+    return operations, units, "<" * branches + "r" * (units <= 1) + "s" * spills
 
 
 def estimate(name, operations, loops, options):
@@ -140,7 +142,7 @@ def estimate(name, operations, loops, options):
     family = family_of(name)
     sizes = Sizes(options.n, options.d, options.k, options.l, kind or "f32")
     code = Code(operations, loops)
-    turn, units, branches = hottest(code, family, sizes)
+    turn, units, signs = hottest(code, family, sizes)
     clock = options.ghz * 1e9 * (1 if family.alone else SMS)
     per = value(family.per, sizes) if family.per else float("inf")
     passes, around = value(family.passes, sizes), code.around()
@@ -154,11 +156,10 @@ def estimate(name, operations, loops, options):
     bounds = {
         part: calls * of_unit(names) / 32 / rate / clock for part, (names, rate) in PARTS.items()
     }
-    signs = "<" * branches + "r" * (units <= 1) + "b" * family.alone
     return dict(
         unit=family.unit,
         instructions=of_unit(".*"),
-        signs=signs,
+        signs=signs + "b" * family.alone,
         bytes=moved,
         part=max(bounds, key=bounds.get),
         seconds=max(bounds.values()),

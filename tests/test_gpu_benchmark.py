@@ -302,6 +302,7 @@ def test_a_loop_and_what_is_around_it():
     assert gpu_estimates.bound(made) == "memory"
     assert estimate("store_strip_f32", rest)["signs"] == "r"
     assert estimate("store_strip_f32", (1, [(4, "STG"), (1, "BSSY")]))["signs"] == "<"
+    assert estimate("store_strip_f32", (1, [(4, "STG"), (1, "LDL")]))["signs"] == "s"
     assert estimate("centre_f32", unrolled)["signs"] == "b"
 
 
