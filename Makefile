@@ -23,12 +23,13 @@ SOURCES := $(shell find cc cmake build_backend benchmarks python -type f \
            $(wildcard tests/cuda_host/*.cc tests/cuda_host/*.h) \
            CMakeLists.txt setup.py pyproject.toml build_pip_pkg.sh $(wildcard README.md) LICENSE
 
-.PHONY: help venv build install demo test test-all test-cc test-gpu asan tsan ubsan sanitize-quick fuzz accuracy bench docs types lint format clean distclean FORCE
+.PHONY: help venv build install demo test test-all test-cc test-gpu gpu gpu-there asan tsan ubsan sanitize-quick fuzz accuracy bench docs types lint format clean distclean FORCE
 help:
 	@echo 'make demo      build, install into $(VENV), train on handwritten digits'
 	@echo 'make test      build, install into $(VENV), run the tests'
 	@echo 'make test-all  the same with the long sweeps'
 	@echo 'make test-gpu  on a machine with a GPU, the tests of it: SANITIZER=memcheck or racecheck'
+	@echo 'make gpu       the same, under all tools, and the benchmark, whose table goes into docs/gpu.md'
 	@echo 'make asan      the kernels under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make tsan      the same under ThreadSanitizer'
 	@echo 'make fuzz      random calls against the reference: MINUTES=10 SEED=0'
@@ -104,6 +105,19 @@ test-cc: $(BUILD)/.wheel
 test-gpu: install
 	@TF_PAIRWISE_TEST_GPU=1 $(if $(SANITIZER),compute-sanitizer --tool $(SANITIZER) --error-exitcode 1) \
 	  $(BIN)/python -m pytest -q tests/test_gpu.py tests/gpu_ops.py $(GPU_FLAGS)
+
+# On a GPU, all there is to ask of it: tests, sanitizers, the benchmark (GPU_BENCH=--quick for some
+# minutes of it), for which PyTorch comes into the environment, if it is not there.
+$(VENV)/.gpu: requirements/gpu.txt $(VENV)/.ready
+	@$(PIP) install -q -r requirements/gpu.txt
+	@touch $@
+
+gpu-there:
+	@nvidia-smi -L >/dev/null 2>&1 || \
+	  { echo 'make gpu is for a machine with a GPU: nvidia-smi finds none' >&2; exit 1; }
+
+gpu: gpu-there install $(VENV)/.gpu
+	@benchmarks/gpu_all.sh $(BIN) $(BUILD)/gpu $(GPU_BENCH)
 
 # Under sanitizers, each in a build of its own; the quick one is a part of `make test`.
 asan tsan: venv

@@ -2,6 +2,7 @@
 
     python benchmarks/gpu.py                               all of it: an hour
     python benchmarks/gpu.py --quick                       some minutes
+    python benchmarks/gpu.py --into docs/gpu.md            the table between that file's marks
     python benchmarks/gpu.py --ops triplet --n 8192 --d 128 --types float32 --against eager
 
 No TensorFlow is needed. Each function takes and returns torch tensors on the device, value and
@@ -37,6 +38,8 @@ QUICK_N, QUICK_D = (1024, 8192), (128,)
 OURS, EAGER = "ours", "eager"
 AGAINST = (EAGER, "compile", "pml")
 MOST_CHECKED = 8192  # rows, so that no result is held where memory is short
+# Lines of a file that the table is put between.
+BEGIN, END = "<!-- measured: begin, by benchmarks/gpu.py --into -->", "<!-- measured: end -->"
 
 
 class Gpu:
@@ -197,6 +200,15 @@ def markdown(report):
     return "\n".join([*lines, *(["", "Failed:", "", *sorted(said)] if said else []), ""])
 
 
+def put_between(text, table):
+    """A text whose lines between the marks are the table."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(f"--into: got a file without the lines {BEGIN} and {END}")
+    return f"{before}{begin}\n\n{table.strip()}\n\n{end}{after}"
+
+
 # ---- the run ----
 
 
@@ -212,6 +224,7 @@ def parser():
     made.add_argument("--quick", action="store_true", help="small sizes, few calls, no compile")
     made.add_argument("--list", action="store_true", help="the names of the functions")
     made.add_argument("--markdown", type=Path, metavar="FILE", help="the table; else it is printed")
+    made.add_argument("--into", type=Path, metavar="FILE", help="the table, between its marks")
     made.add_argument("--json", type=Path, metavar="FILE", help="all that was measured")
     return made
 
@@ -279,9 +292,13 @@ def main(argv):
         raise SystemExit("PyTorch sees no GPU")
     from tf_pairwise import _library
 
+    if options.into:  # before the hour
+        put_between(options.into.read_text(), "")
     command = " ".join(["python benchmarks/gpu.py", *argv])
     report = run(Gpu(torch), cases, options, command, _library.build_info()["version"])
-    if not options.markdown:
+    if options.into:
+        options.into.write_text(put_between(options.into.read_text(), markdown(report)))
+    elif not options.markdown:
         print(markdown(report))
     return 1 if any(OURS in row["errors"] for row in report["rows"]) else 0
 

@@ -1,6 +1,11 @@
-"""benchmarks/gpu.py without a GPU: its options, what it makes of failures, its table."""
+"""benchmarks/gpu.py without a GPU: its options, what it makes of failures, its table.
 
+And the estimates of benchmarks/gpu_estimates.py, without machine code.
+"""
+
+import argparse
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -8,7 +13,8 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import gpu, gpu_cases
+from benchmarks import gpu, gpu_cases, gpu_estimates
+from tests import cuda_host
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -153,6 +159,20 @@ def test_files(tmp_path):
     assert table.read_text() == gpu.markdown(made)
 
 
+def test_into_the_documentation():
+    """The table takes the place of what stands between the marks, time and again."""
+    text = (ROOT / "docs" / "gpu.md").read_text()
+    table = gpu.markdown(report([FakeCase("loss", ours=of(1, 1))], *SMALL))
+    once = gpu.put_between(text, table)
+    assert gpu.put_between(gpu.put_between(text, "other"), table) == once != text
+    before, after = text.split(gpu.BEGIN)[0], text.split(gpu.END)[1]
+    assert once == f"{before}{gpu.BEGIN}\n\n{table}\n{gpu.END}{after}"
+    assert cells(once, "loss")[4] == "1.00"
+    for broken in ("", gpu.BEGIN, gpu.END + gpu.BEGIN):
+        with pytest.raises(SystemExit, match="--into"):
+            gpu.put_between(broken, table)
+
+
 @pytest.mark.parametrize("value", [0.0123, 0.5, 9.99, 10.04, 99.94, 100.2, 999.4, 1000, 123456.7])
 def test_numbers(value):
     assert float(gpu.number(value).replace(",", "")) == pytest.approx(value, 0.01, 0.005)
@@ -176,6 +196,40 @@ def test_command():
         if done.returncode == 0:
             pytest.skip("there is a GPU")
         assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def run_all(out, **settings):
+    command = [ROOT / "benchmarks" / "gpu_all.sh", pathlib.Path(sys.executable).parent, out]
+    environment = cuda_host.environment() | settings
+    return subprocess.run(
+        [*command, "--list"], capture_output=True, text=True, check=False, env=environment
+    )
+
+
+def test_all_at_once(tmp_path):
+    """make gpu: a step that fails stops no other, and the last lines say which did."""
+    make = tmp_path / "make"
+    make.write_text('#!/bin/sh\necho "made $*"\ncase $* in *racecheck*) exit 2 ;; esac\n')
+    make.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = run_all(tmp_path / "out", PATH=path)
+    ends = [line.split()[:2] for line in done.stdout.rsplit("----\n", 1)[1].splitlines()]
+    steps = ["tests", "memcheck", "racecheck", "initcheck", "synccheck", "benchmark"]
+    assert [name for name, _ in ends] == steps
+    assert [name for name, end in ends if end != "passed,"] == ["racecheck"], done.stdout
+    assert done.returncode == 1
+    said = (tmp_path / "out" / "initcheck.log").read_text()
+    assert said == "made test-gpu SANITIZER=initcheck GPU_FLAGS=-k test_the_same_bits_again\n"
+    assert "nearest_neighbors, k = 10" in (tmp_path / "out" / "benchmark.log").read_text()
+    make.write_text("#!/bin/sh\n")
+    assert run_all(tmp_path / "out", PATH=path).returncode == 0
+
+
+def test_all_at_once_without_a_gpu(tmp_path):
+    done = run_all(tmp_path, TF_PAIRWISE_CUDA_DRIVER="no_such_driver.so")
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr.startswith("make gpu is for a machine with a GPU: ")
+    assert "Traceback" not in done.stderr
 
 
 def test_every_function_is_measured():
@@ -203,3 +257,66 @@ def test_peers_compute_the_same(case):
         return case.ours(tpn, *(np.asarray(tensor) for tensor in tensors))
 
     assert case.difference(ours, lambda: eager(*tensors)) < 1e-4
+
+
+# ---- the estimates ----
+
+
+def test_every_kernel_is_described():
+    """Each by one line of gpu_families.py."""
+    names = gpu_estimates.kernel_table.shared_of(cuda_host.library())
+    assert len({gpu_estimates.family_of(name).names for name in names}) > 50
+    with pytest.raises(SystemExit, match="no_such_kernel_f32: got 0 lines"):
+        gpu_estimates.family_of("no_such_kernel_f32")
+
+
+def estimate(name, *parts, **options):
+    """Of a kernel made of (times, operation) and of loops, which are lists of these."""
+    operations, loops = [], []
+
+    def add(parts):
+        for times, what in parts:
+            begin = len(operations)
+            if isinstance(what, list):
+                add(what)
+                operations.append("BRA")
+                loops.append((begin, len(operations) - 1))
+            else:
+                operations.extend(times * [what])
+
+    add([*parts, (1, "EXIT"), (99, "STL")])
+    options = {"n": 8192, "d": 128, "k": 10, "l": 512, "ghz": 1.0, **options}
+    return gpu_estimates.estimate(name, operations, loops, argparse.Namespace(**options))
+
+
+def test_a_loop_and_what_is_around_it():
+    rest = (1, [(1, "LDG"), (1, "STG"), (8, "IMAD")])
+    unrolled = (1, [(4, "LDG"), (4, "STG"), (3, "IMAD")])
+    made = estimate("store_strip_f32", (32, "IMAD"), rest, unrolled)
+    # 12 instructions for 4 pairs; 34 around the loops, for the 32 pairs of each of 32 lanes.
+    assert made["instructions"] == pytest.approx(12 / 4 + 34 / 32, rel=0.01)
+    assert made["bytes"] == 8 and made["signs"] == ""
+    assert made["memory"]["H200"] == pytest.approx(8 * 8192**2 / 4.8e12)
+    clocks = 8192**2 * made["instructions"] / 32 / 132 / 4
+    assert made["part"] == "issue" and made["seconds"] == pytest.approx(clocks / 1e9)
+    assert gpu_estimates.bound(made) == "memory"
+    assert estimate("store_strip_f32", rest)["signs"] == "r"
+    assert estimate("store_strip_f32", (1, [(4, "STG"), (1, "BSSY")]))["signs"] == "<"
+    assert estimate("store_strip_f32", (1, [(4, "STG"), (1, "LDL")]))["signs"] == "s"
+    assert estimate("centre_f32", unrolled)["signs"] == "b"
+
+
+def test_loops_in_loops():
+    """16 coordinates of a tile: a loop of packs that is turned 4 times, 8 of doubles."""
+    made = estimate("distances_dot_f32", (1, [(10, "LDS"), (1, [(256, "FFMA"), (16, "LDS")])]))
+    assert made["instructions"] == pytest.approx((11 + 4 * 273) / 1024, rel=0.01)
+    made = estimate("distances_dot_f64", (1, [(10, "LDS"), (1, [(32, "DFMA"), (8, "LDS")])]))
+    assert made["instructions"] == pytest.approx((11 + 8 * 41) / 256, rel=0.01)
+    # Doubles are done by two in a clock, which four instructions are begun in.
+    made = estimate("distances_dot_f64", (1, [(1, [(32, "DFMA")])]))
+    assert made["part"] == "doubles"
+
+
+def test_a_loop_that_is_not_there():
+    with pytest.raises(SystemExit, match="no loop of store_strip has STG"):
+        estimate("store_strip_f32", (1, [(4, "LDG")]))

@@ -67,6 +67,19 @@ namespace tf_pairwise {
 
 struct NoRegisters {};
 
+// The registers of a warp's threads, lanes[lane]: on a device a thread's own
+// are all that it sees.
+template <class R>
+struct WarpLanes {
+#if defined(__CUDACC__)
+  R& own;
+  TF_PAIRWISE_DEVICE R& operator[](int) const { return own; }
+#else
+  R* first;
+  R& operator[](int lane) const { return first[lane]; }
+#endif
+};
+
 // The base of a kernel whose phases keep nothing.
 struct KeepsNothing {
   struct Shared {};
@@ -153,6 +166,13 @@ class ThreadBlock {
   template <class F>
   TF_PAIRWISE_DEVICE void Start(const F& f) {
     f(static_cast<int>(threadIdx.x), *shared_, thread_);
+  }
+  // f(warp, shared, lanes), with no barrier either: a warp works as one on the
+  // registers of its threads, WarpLanes, and begins no copies.
+  template <class F>
+  TF_PAIRWISE_DEVICE void StartLanes(const F& f) {
+    f(static_cast<int>(threadIdx.x) / kWarp, *shared_,
+      WarpLanes<ThreadRegisters>{thread_});
   }
   // f(warp, shared, registers): a warp works as one (EachLane, OverLanes).
   template <class F>
@@ -313,6 +333,14 @@ class ThreadBlock {
   template <class F>
   void Start(const F& f) {
     Each(f);
+  }
+  template <class F>
+  void StartLanes(const F& f) {
+    for (int i = 0; i < kThreads / kWarp; ++i) {
+      const int w = TurnAt(i, kThreads / kWarp);
+      TurnOf() = w * kWarp;
+      f(w, *shared_, WarpLanes<ThreadRegisters>{&thread_[w * kWarp]});
+    }
   }
   template <class F>
   void EachWarp(const F& f) {

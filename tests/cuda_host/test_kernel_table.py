@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from tests import cuda_host
+
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "cmake" / "kernel_table.py"
 
 LOG = """ptxas info    : 44 bytes gmem
@@ -56,19 +58,44 @@ def test_nothing_to_say(tmp_path):
     )
 
 
-@pytest.mark.parametrize(
-    "registers, threads, architecture, expected",
-    [
-        (32, 256, "sm_90", 8),
-        (33, 256, "sm_90", 6),
-        (255, 256, "sm_70", 1),
-        (16, 32, "sm_80", 32),
-        (16, 256, "sm_75", 4),
-        (16, 512, "sm_86", 3),
-    ],
-)
-def test_blocks(monkeypatch, registers, threads, architecture, expected):
+@pytest.fixture
+def kernel_table(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPT.parent))
     import kernel_table
 
-    assert kernel_table.blocks(registers, threads, architecture) == expected
+    return kernel_table
+
+
+@pytest.mark.parametrize(
+    "registers, threads, architecture, shared, expected",
+    [
+        (32, 256, "sm_90", 0, 8),
+        (33, 256, "sm_90", 0, 6),
+        (255, 256, "sm_70", 0, 1),
+        (16, 32, "sm_80", 0, 32),
+        (16, 256, "sm_75", 0, 4),
+        (16, 512, "sm_86", 0, 3),
+        # An SM has 228 KB, 1 KB of it beside what each block asks for; 96 KB, nothing beside.
+        (32, 256, "sm_90", 75 * 1024, 3),
+        (32, 256, "sm_90", 76 * 1024, 2),
+        (32, 256, "sm_70", 48 * 1024, 2),
+        (32, 256, "sm_86", 49 * 1024, 2),
+    ],
+)
+def test_blocks(kernel_table, registers, threads, architecture, shared, expected):
+    assert kernel_table.blocks(registers, threads, architecture, shared) == expected
+
+
+def test_shared_memory(tmp_path, kernel_table):
+    """What launches ask for is the tests' driver's to say."""
+    shared = kernel_table.shared_of(cuda_host.library())
+    assert shared["distances_euclidean_f32"] > 32768 > shared["store_strip_f32"]
+    log = LOG.replace("ARCH", "sm_90").replace("wide", "distances_euclidean_f32")
+    (tmp_path / "a_gpu.sm_90.log").write_text(log)
+    (tmp_path / "a_gpu.ptx").write_bytes(PTX.replace(b"wide", b"distances_euclidean_f32"))
+    images = [tmp_path / "a_gpu.sm_90.cubin", tmp_path / "a_gpu.ptx", cuda_host.library()]
+    command = [sys.executable, SCRIPT, tmp_path / "out.txt", *images]
+    subprocess.run(command, capture_output=True, check=True)
+    _, line, _ = (tmp_path / "out.txt").read_text().splitlines()
+    asked = shared["distances_euclidean_f32"]
+    assert line.split()[:3] == ["distances_euclidean_f32", "256", str(64 + asked)]
