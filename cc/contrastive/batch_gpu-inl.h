@@ -7,6 +7,7 @@
 #include "cuda/block.h"
 #include "cuda/halves.h"
 #include "metric/metric-inl.h"
+#include "tile/pair_tiles_gpu-inl.h"
 
 // The loss over all pairs of a batch on a GPU: batch-inl.h's twin. A block
 // takes an anchor's row of a strip.
@@ -163,7 +164,16 @@ struct ContrastivePairs {
     float loss = 0, nonzero = 0;
   };
   using Sums = AnchorSums;
+  using Row = NoRegisters;
+  struct Common {
+    float margin, positive_margin;
+  };
+  static constexpr OwnPair kOwn = OwnPair::kNone;
+  static constexpr bool kByRow = false;
 
+  static TF_PAIRWISE_DEVICE Common CommonOf(const Arguments& a) {
+    return {a.margin, a.positive_margin};
+  }
   static TF_PAIRWISE_DEVICE float WeightOf(const Arguments& a, int64_t i) {
     return a.weights == nullptr ? 1 : a.weights[i];
   }
@@ -182,17 +192,27 @@ struct ContrastivePairs {
     return sums;
   }
 
-  static TF_PAIRWISE_DEVICE float Slope(const Arguments& a, const Point& row,
+  static TF_PAIRWISE_DEVICE float Slope(const Common& common, const Point& row,
                                         const Point& column, float distance,
                                         bool is, Parts& parts) {
     const bool similar = SameClass(row.label, column.label);
-    float h = ContrastiveHinge(distance, similar, a.margin, a.positive_margin);
+    float h = ContrastiveHinge(distance, similar, common.margin,
+                               common.positive_margin);
     h = is ? h : 0;
     const float loss = HingeLoss<true>(h);
     parts.loss = MulAdd(row.weight, row.weight == 0 ? 0 : loss, parts.loss);
     if (loss != 0) parts.nonzero += row.weight;
     return Weighted(row.weight + column.weight,
                     ContrastiveSlope<true>(h, similar));
+  }
+  static TF_PAIRWISE_DEVICE float DirectSlope(const Arguments& a, int64_t i,
+                                              int64_t j, float distance,
+                                              Sums& sums) {
+    Parts parts;
+    const float slope =
+        Slope(CommonOf(a), RowOf(a, i), ColumnOf(a, j), distance, true, parts);
+    sums = sums + SumsOf(parts);
+    return slope;
   }
 };
 

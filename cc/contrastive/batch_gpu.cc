@@ -108,7 +108,7 @@ Status RunTiles(const PairWalk& walk, const BatchContrastiveLoss& problem,
   if (problem.self || !with_gradient) return Ok();
   std::swap(pairs.row_labels, pairs.column_labels);
   std::swap(pairs.rows_are_anchors, pairs.columns_are_anchors);
-  return walk.RunColumns<ContrastivePairs>(diagonal, pairs, stream);
+  return walk.RunColumns<ContrastivePairs>(diagonal, true, pairs, stream);
 }
 
 template <typename T>

@@ -1,6 +1,5 @@
 #include "contrastive/batch_gpu-inl.h"
 #include "cuda/kernel.h"
-#include "tile/pair_tiles_gpu-inl.h"
 
 TF_PAIRWISE_KERNEL(contrastive_strip_f32,
                    tf_pairwise::ContrastiveStripKernel<float>)

@@ -43,11 +43,11 @@ TF_PAIRWISE_DEVICE void InLanes(const F& f) {
   f(static_cast<int>(threadIdx.x) % kWarp);
 }
 
-// Sums over groups of kCount neighbouring lanes, which all of a group have.
-template <int kCount, typename V>
-TF_PAIRWISE_DEVICE void SumGroups(PerLane<V>& values) {
+// op over groups of kCount neighbouring lanes, which all of a group have.
+template <int kCount, typename V, class Op>
+TF_PAIRWISE_DEVICE void ReduceGroups(PerLane<V>& values, const Op& op) {
   for (int by = 1; by < kCount; by *= 2) {
-    values.own += FromLane(values.own, by);
+    values.own = op(values.own, FromLane(values.own, by));
   }
 }
 
@@ -94,11 +94,11 @@ void InLanes(const F& f) {
   EachLane(f);
 }
 
-template <int kCount, typename V>
-void SumGroups(PerLane<V>& values) {
+template <int kCount, typename V, class Op>
+void ReduceGroups(PerLane<V>& values, const Op& op) {
   for (int by = 1; by < kCount; by *= 2) {
     const PerLane<V> old = values;
-    for (int i = 0; i < kWarp; ++i) values[i] = old[i] + old[i ^ by];
+    for (int i = 0; i < kWarp; ++i) values[i] = op(old[i], old[i ^ by]);
   }
 }
 

@@ -240,7 +240,7 @@ struct SigmoidRow {
           }
           return own;
         },
-        PlusResults());
+        PlusOf());
     result.loss *= row.weight;
     result.slope *= row.weight;
     result.slope_logit *= row.weight;

@@ -26,16 +26,14 @@ struct SoftmaxResult {
   double loss = 0, slope = 0, slope_logit = 0;
 };
 
-struct PlusResults {
-  TF_PAIRWISE_DEVICE SoftmaxResult operator()(const SoftmaxResult& a,
-                                              const SoftmaxResult& b) const {
-    SoftmaxResult both;
-    both.loss = a.loss + b.loss;
-    both.slope = a.slope + b.slope;
-    both.slope_logit = a.slope_logit + b.slope_logit;
-    return both;
-  }
-};
+TF_PAIRWISE_DEVICE SoftmaxResult operator+(const SoftmaxResult& a,
+                                           const SoftmaxResult& b) {
+  SoftmaxResult both;
+  both.loss = a.loss + b.loss;
+  both.slope = a.slope + b.slope;
+  both.slope_logit = a.slope_logit + b.slope_logit;
+  return both;
+}
 
 // How many references have an anchor's label, but for the anchor itself. A
 // block has a few rows, for each of which it reads a label once.
@@ -181,11 +179,11 @@ struct SoftmaxTotalsKernel : KeepsNothing {
         [&](int thread, Shared&, ThreadRegisters&) {
           SoftmaxResult own;
           for (int64_t i = thread; i < a.n; i += kThreads) {
-            own = PlusResults()(own, a.results[i]);
+            own = own + a.results[i];
           }
           return own;
         },
-        PlusResults());
+        PlusOf());
     block.Each([&](int thread, Shared&, ThreadRegisters&) {
       if (thread != 0) return;
       const auto store = [](double value, T* to) {

@@ -6,35 +6,66 @@
 #include "metric/metric-inl.h"
 #include "tile/closeness.h"
 
-// All pairs of a batch in one kernel, for losses whose weight hangs on the pair
-// alone and metrics that are made of products: a block has 64 rows, a warp 16
-// of them, and the columns pass by in order. A tile's distances become weights
-// in registers, and those go into the rows' gradient sums, which stay in
-// registers too: no distance is ever stored. The sums are of the rows alone:
-// 4 n m D operations, of a batch with itself all there is to do.
+// All pairs of a batch in one kernel, for losses whose weights hang on the pair
+// and on what is kept of its row and column, and metrics that are made of
+// products: a block has 64 rows, a warp 16 of them, and the columns pass by in
+// order. A tile's distances become weights in registers, and those go into the
+// rows' gradient sums, which stay in registers too: no distance is ever stored.
+// The sums are of the rows alone: 4 n m D operations, of a batch with itself
+// all there is to do. What is kept of rows, a log-sum-exp, is made by a kernel
+// of the same kind before it: 2 n m D.
 //
 //   struct Family {
+//     TF_PAIRWISE_KERNEL_NAME("family");
 //     struct Arguments {...};          // plain
 //     struct Point {...};              // of a row or column, in shared memory
 //     static Point RowOf(const Arguments& a, int64_t i);
 //     static Point ColumnOf(const Arguments& a, int64_t j);
+//     struct Common {...};             // what all pairs of a tile read
+//     static Common CommonOf(const Arguments& a);
+//     // What the pair j == i + diagonal is.
+//     static constexpr OwnPair kOwn;
+//
+//     // Of weights (kByRow is false):
 //     struct Parts {...};              // a lane's sums over a tile, in float
 //     struct Sums {...};               // and over all, with +
 //     static Sums SumsOf(const Parts& parts);
 //     // dL/dD of a pair, whose loss is added to `parts`; 0, and nothing is
 //     // added, where there is no such pair (`is`).
-//     static float Slope(const Arguments& a, const Point& row,
+//     static float Slope(const Common& common, const Point& row,
 //                        const Point& column, float distance, bool is,
 //                        Parts& parts);
+//     // The same of a pair that is made by itself.
+//     static float DirectSlope(const Arguments& a, int64_t i, int64_t j,
+//                              float distance, Sums& sums);
 //     // What a row counts, once, whatever its pairs.
 //     static Sums RowSums(const Arguments& a, int64_t i);
+//
+//     // Of what is kept of rows (kByRow is true):
+//     struct Row {...};                // of a row, with +
+//     static Row None();               // of no pairs
+//     // Adds a lane's pairs of a row, which are there and which are its own
+//     // by bits.
+//     static void Add(const Common& common, const Point& row,
+//                     const Point (&columns)[kCount],
+//                     const float (&distances)[kCount], unsigned there,
+//                     unsigned own, Row& sums);
+//     static void Store(const Arguments& a, int64_t split, int64_t i,
+//                       const Row& sums);
 //   };
 //
 // Close pairs are left out of the product and noted, a bit each. After some
 // tiles, when the sums in registers have gone to memory, their warp makes them
-// from the points, value and gradient, one after another.
+// from the points, value and gradient, one after another. So are rows' own
+// pairs where they are OwnPair::kApart.
 
 namespace tf_pairwise {
+
+enum class OwnPair {
+  kNone,      // no pair
+  kIncluded,  // one of the others
+  kApart,     // made by itself
+};
 
 // A metric whose raw value is the terms less a multiple of the product, as
 // numbers: see metric-inl.h.
@@ -43,6 +74,7 @@ struct ProductMetric {
   float slope;      // of a distance that is the raw value
   float closeness;  // raw values below closeness * terms + least are made
   float least;      // again from the points
+  bool cancels;     // else none are
   bool difference;  // GradientForm::kDifference, else kProduct
   bool root;        // the distance is the raw value's
 };
@@ -66,9 +98,9 @@ inline ProductMetric ProductMetricOf() {
   ProductMetric metric;
   metric.multiple = -M::Raw(1.0f, 0.0f);
   metric.slope = M::Slope::Of(1.0f, 1.0f);
-  metric.closeness = M::kCancels ? ClosenessPart<float>() : 0;
-  // What never cancels is made again where it is no number.
-  metric.least = M::kCancels ? LeastRaw<float>() : -3e38f;
+  metric.closeness = ClosenessPart<float>();
+  metric.least = LeastRaw<float>();
+  metric.cancels = M::kCancels;
   metric.difference = M::kForm == GradientForm::kDifference;
   metric.root = IsRoot()(typename M::Slope());
   return metric;
@@ -87,8 +119,8 @@ struct PairTilesArguments {
   bool has_diagonal;  // j == i + diagonal is no pair
   int64_t diagonal;
   int64_t split_columns;  // a block's, a multiple of kColumns
-  Metric metric;
-  ProductMetric product;
+  Metric metric;          // of the values
+  ProductMetric product;  // the same
   bool with_gradient;
   float* sums;    // [splits, padded_n, stride]
   float* factor;  // [splits, padded_n]
@@ -112,7 +144,7 @@ struct DirectDistance {
   const WarpPoints<float>& points;
   template <class M>
   TF_PAIRWISE_DEVICE float operator()(M) const {
-    if constexpr (IsProductMetric<M>()) {
+    if constexpr (IsProductMetric<M>() && M::kCancels) {
       return static_cast<float>(M::Direct(points, false).distance);
     } else {
       return 0;
@@ -141,28 +173,42 @@ TF_PAIRWISE_DEVICE_CALL typename Family::Sums RescuePairs(
       const int64_t j = column + q % words * 32 + LowestBit(left);
       const float* const x = a.x_source + i * a.d;
       const float* const y = a.y_source + j * a.d;
-      const float distance =
-          VisitMetric(a.metric, DirectDistance{WarpPoints<float>{x, y, a.d}});
-      typename Family::Parts parts;
+      const float* const y_row = a.y_rows + j * a.stride;
+      float distance;
+      if (a.product.cancels) {
+        distance =
+            VisitMetric(a.metric, DirectDistance{WarpPoints<float>{x, y, a.d}});
+      } else {
+        const WarpPoints<float> rows = {a.x_rows + i * a.stride, y_row, a.d};
+        distance = NegMulAdd(a.product.multiple,
+                             static_cast<float>(rows.Sum(ProductElement())),
+                             a.x_term[i] + a.y_term[j]);
+      }
       const float slope =
-          Family::Slope(a.family, Family::RowOf(a.family, i),
-                        Family::ColumnOf(a.family, j), distance, true, parts);
-      results = results + Family::SumsOf(parts);
+          Family::DirectSlope(a.family, i, j, distance, results);
       const float weight = VisitSlope(a.metric, DirectWeight{slope, distance});
       if (!a.with_gradient || weight == 0) continue;
       float* const sum = sums + q / words * a.stride;
-      const float* const line = a.y_rows + j * a.stride;
       EachLane([&](int lane) {
         for (int k = lane; k < a.d; k += kWarp) {
           sum[k] += a.product.difference
                         ? L2::Part(weight, x[k], y[k])
-                        : MinusProduct::Part(weight, 0.0f, line[k]);
+                        : MinusProduct::Part(weight, 0.0f, y_row[k]);
         }
       });
     }
   }
   return results;
 }
+
+template <bool kFirst, class A, class B>
+struct IfElse {
+  using Type = A;
+};
+template <class A, class B>
+struct IfElse<false, A, B> {
+  using Type = B;
+};
 
 // P: what makes the products (warp_tile.h); kWidth: the points' coordinates, at
 // the most.
@@ -188,7 +234,7 @@ struct PairTilesKernel {
 
   using Arguments = PairTilesArguments<Family>;
   using Point = typename Family::Point;
-  using Parts = typename Family::Parts;
+  using Common = typename Family::Common;
   using Sums = typename Family::Sums;
   using Tile = PerLane<typename P::template Part<kColumns>>;
 
@@ -203,11 +249,16 @@ struct PairTilesKernel {
     Sums results[kWarps];
   };
   using ThreadRegisters = NoRegisters;
-  struct WarpRegisters {
+  struct WeightRegisters {
     PerLane<typename P::template Part<kWidth>> sums;
     PerLane<Sums> results;
     bool any_suspects;
   };
+  struct RowRegisters {
+    PerLane<typename Family::Row[P::kRows]> rows;
+  };
+  using WarpRegisters =
+      typename IfElse<Family::kByRow, RowRegisters, WeightRegisters>::Type;
 
   // A tile of a warp: which rows and columns, and what is of it.
   struct Place {
@@ -262,8 +313,14 @@ struct PairTilesKernel {
       for (int q = thread; q < kRows * a.stride; q += kThreads) sums[q] = 0;
     });
     block.EachWarp([&](int warp, Shared& s, WarpRegisters& r) {
-      InLanes([&](int lane) { r.results[lane] = Sums(); });
-      Restart(s.suspects[warp], r);
+      if constexpr (Family::kByRow) {
+        InLanes([&](int lane) {
+          for (auto& of : r.rows[lane]) of = Family::None();
+        });
+      } else {
+        InLanes([&](int lane) { r.results[lane] = Sums(); });
+        Restart(s.suspects[warp], r);
+      }
     });
     int buffer = 0;
     int64_t flushed = first;
@@ -279,20 +336,29 @@ struct PairTilesKernel {
       block.EachWarp([&](int warp, Shared& s, WarpRegisters& r) {
         const int64_t own = row + warp * kWarpRows;
         if (own >= a.x_n) return;
-        float* const own_sums = sums + warp * kWarpRows * a.stride;
-        TakeTile(a, warp, own, column, static_cast<int>(column - flushed) / 32,
-                 buffer, s, r);
-        if (!flush) return;
-        if (a.with_gradient) FlushSums(own_sums, a.stride, r);
-        if (r.any_suspects) {
-          const Sums rescued =
-              RescuePairs<Family>(a, own, kWarpRows, flushed, kFlushWords,
-                                  s.suspects[warp], own_sums);
-          InLanes([&](int lane) {
-            if (lane == 0) r.results[lane] = r.results[lane] + rescued;
-          });
+        const Place place = PlaceOf(a, own, column);
+        Tile tile;
+        P::template Multiply<kColumns, kLine>(s.x + warp * kWarpRows * kLine,
+                                              s.y[buffer], a.stride, tile);
+        if constexpr (Family::kByRow) {
+          AddRows(a, place, warp, buffer, s, tile, r);
+          return;
+        } else {
+          float* const own_sums = sums + warp * kWarpRows * a.stride;
+          TakeTile(a, place, warp, static_cast<int>(column - flushed) / 32,
+                   buffer, tile, s, r);
+          if (!flush) return;
+          if (a.with_gradient) FlushSums(own_sums, a.stride, r);
+          if (r.any_suspects) {
+            const Sums rescued =
+                RescuePairs<Family>(a, own, kWarpRows, flushed, kFlushWords,
+                                    s.suspects[warp], own_sums);
+            InLanes([&](int lane) {
+              if (lane == 0) r.results[lane] = r.results[lane] + rescued;
+            });
+          }
+          Restart(s.suspects[warp], r);
         }
-        Restart(s.suspects[warp], r);
       });
       if (kBuffers == 1 && next < end) {
         block.Start([&](int thread, Shared& s, ThreadRegisters&) {
@@ -333,12 +399,9 @@ struct PairTilesKernel {
     });
   }
 
-  // A warp's part of a tile: rows from `row` on; `word` is that of the tile's
-  // first column among the suspects of a row.
-  static TF_PAIRWISE_DEVICE void TakeTile(const Arguments& a, int warp,
-                                          int64_t row, int64_t column, int word,
-                                          int buffer, Shared& s,
-                                          WarpRegisters& r) {
+  // A warp's tile: its rows from `row` on.
+  static TF_PAIRWISE_DEVICE Place PlaceOf(const Arguments& a, int64_t row,
+                                          int64_t column) {
     Place place;
     place.rows = Within(a.x_n - row, kWarpRows);
     place.columns = Within(a.y_n - column, kColumns);
@@ -346,9 +409,14 @@ struct PairTilesKernel {
     place.itself = a.has_diagonal && itself > -kWarpRows && itself < kColumns
                        ? static_cast<int>(itself)
                        : 2 * kColumns;
-    Tile tile;
-    P::template Multiply<kColumns, kLine>(s.x + warp * kWarpRows * kLine,
-                                          s.y[buffer], a.stride, tile);
+    return place;
+  }
+
+  // `word` is that of the tile's first column among the suspects of a row.
+  static TF_PAIRWISE_DEVICE void TakeTile(const Arguments& a,
+                                          const Place& place, int warp,
+                                          int word, int buffer, Tile& tile,
+                                          Shared& s, WarpRegisters& r) {
     PerLane<unsigned> suspects;
     if (a.product.root) {
       MakeWeights<true>(a, place, warp, buffer, s, tile, suspects, r);
@@ -381,22 +449,55 @@ struct PairTilesKernel {
     return static_cast<int>(count < 0 ? 0 : count < most ? count : most);
   }
 
-  // Which of a lane's pairs there are, a bit each.
-  static TF_PAIRWISE_DEVICE unsigned PairsThere(const Place& place, int lane) {
+  // Which of a lane's pairs there are, and which are rows' own, a bit each.
+  struct Pairs {
+    unsigned there = kAllPairs, own = 0;
+  };
+  static TF_PAIRWISE_DEVICE Pairs PairsOf(const Place& place, int lane) {
+    Pairs pairs;
     if (place.rows == kWarpRows && place.columns == kColumns &&
         place.itself >= kColumns) {
-      return kAllPairs;
+      return pairs;
     }
-    unsigned bits = 0;
+    pairs.there = 0;
     TF_PAIRWISE_UNROLL for (int i = 0; i < P::kRows; ++i) {
       TF_PAIRWISE_UNROLL for (int j = 0; j < kLaneColumns; ++j) {
+        const unsigned bit = 1u << (i * kLaneColumns + j);
         const int r = P::Row(lane, i), c = P::Column(lane, j);
-        if (r < place.rows && c < place.columns && c - r != place.itself) {
-          bits |= 1u << (i * kLaneColumns + j);
-        }
+        if (r >= place.rows || c >= place.columns) continue;
+        pairs.there |= bit;
+        if (c - r == place.itself) pairs.own |= bit;
       }
     }
-    return bits;
+    if (Family::kOwn == OwnPair::kNone) pairs.there &= ~pairs.own;
+    return pairs;
+  }
+
+  // What a tile adds to what is kept of its rows.
+  static TF_PAIRWISE_DEVICE void AddRows(const Arguments& a, const Place& place,
+                                         int warp, int buffer, const Shared& s,
+                                         const Tile& tile, WarpRegisters& r) {
+    const Common common = Family::CommonOf(a.family);
+    InLanes([&](int lane) {
+      const Pairs pairs = PairsOf(place, lane);
+      Point columns[kLaneColumns];
+      TF_PAIRWISE_UNROLL for (int j = 0; j < kLaneColumns; ++j) {
+        columns[j] = s.y_points[buffer][P::Column(lane, j)];
+      }
+      TF_PAIRWISE_UNROLL for (int i = 0; i < P::kRows; ++i) {
+        const int line = warp * kWarpRows + P::Row(lane, i);
+        float distances[kLaneColumns];
+        TF_PAIRWISE_UNROLL for (int j = 0; j < kLaneColumns; ++j) {
+          const float terms =
+              s.x_term[line] + s.y_term[buffer][P::Column(lane, j)];
+          distances[j] =
+              NegMulAdd(a.product.multiple, tile[lane].At(i, j), terms);
+        }
+        Family::Add(common, s.x_points[line], columns, distances,
+                    pairs.there >> (i * kLaneColumns),
+                    pairs.own >> (i * kLaneColumns), r.rows[lane][i]);
+      }
+    });
   }
 
   // The products become the gradient's weights, 0 for what is no pair and for
@@ -409,9 +510,11 @@ struct PairTilesKernel {
                                              PerLane<unsigned>& suspects,
                                              WarpRegisters& registers) {
     const ProductMetric& metric = a.product;
+    const Common common = Family::CommonOf(a.family);
     InLanes([&](int lane) {
-      Parts own;
-      const unsigned there = PairsThere(place, lane);
+      typename Family::Parts parts;
+      const Pairs pairs = PairsOf(place, lane);
+      const unsigned there = pairs.there & ~pairs.own;
       unsigned far = 0;
       float x_term[P::kRows];
       Point x[P::kRows];
@@ -428,20 +531,21 @@ struct PairTilesKernel {
           const float terms = x_term[i] + y_term;
           float& value = tile[lane].At(i, j);
           const float raw = NegMulAdd(metric.multiple, value, terms);
-          const bool is = (there & bit) != 0 &&
-                          raw >= MulAdd(metric.closeness, terms, metric.least);
+          bool is = raw >= MulAdd(metric.closeness, terms, metric.least);
+          if (!kRoot) is = is || !metric.cancels;
+          is = is && (there & bit) != 0;
           if (is) far |= bit;
           const float inverse = kRoot ? InverseRoot(raw) : metric.slope;
           const float distance = kRoot ? raw * inverse : raw;
           const float slope =
-              Family::Slope(a.family, x[i], y, distance, is, own);
+              Family::Slope(common, x[i], y, distance, is, parts);
           // Without a pair the slope is 0, and `inverse` anything.
           value = P::WeightOf(is ? slope * inverse : 0);
         }
       }
-      suspects[lane] = there & ~far;
+      suspects[lane] = pairs.there & ~far;
       Sums& results = registers.results[lane];
-      results = results + Family::SumsOf(own);
+      results = results + Family::SumsOf(parts);
     });
   }
 
@@ -467,7 +571,7 @@ struct PairTilesKernel {
         }
         sum[lane] = own;
       });
-      SumGroups<P::kRowLanes>(sum);
+      ReduceGroups<P::kRowLanes>(sum, PlusOf());
       InLanes([&](int lane) {
         if (lane % P::kRowLanes != 0) return;
         factor[P::Row(lane, i)] += static_cast<double>(sum[lane]);
@@ -478,26 +582,48 @@ struct PairTilesKernel {
   template <class B>
   static TF_PAIRWISE_DEVICE void Store(B& block, const Arguments& a,
                                        int64_t row) {
-    block.EachWarp([&](int warp, Shared& s, WarpRegisters& r) {
-      const Sums sums =
-          OverLanes([&](int lane) { return r.results[lane]; }, PlusOf());
-      EachLane([&](int lane) {
-        if (lane == 0) s.results[warp] = sums;
+    if constexpr (Family::kByRow) {
+      StoreRows(block, a, row);
+      return;
+    } else {
+      block.EachWarp([&](int warp, Shared& s, WarpRegisters& r) {
+        const Sums sums =
+            OverLanes([&](int lane) { return r.results[lane]; }, PlusOf());
+        EachLane([&](int lane) {
+          if (lane == 0) s.results[warp] = sums;
+        });
       });
-    });
-    block.Each([&](int thread, Shared& s, ThreadRegisters&) {
-      if (a.with_gradient && thread < kRows) {
-        a.factor[block.y() * a.padded_n + row + thread] =
-            static_cast<float>(s.factor[thread]);
+      block.Each([&](int thread, Shared& s, ThreadRegisters&) {
+        if (a.with_gradient && thread < kRows) {
+          a.factor[block.y() * a.padded_n + row + thread] =
+              static_cast<float>(s.factor[thread]);
+        }
+        if (thread != 0 || a.results == nullptr) return;
+        Sums all = s.results[0];
+        for (int warp = 1; warp < kWarps; ++warp) all = all + s.results[warp];
+        // The first of a row's blocks has what the row itself counts.
+        for (int r = 0; block.y() == 0 && r < kRows && row + r < a.x_n; ++r) {
+          all = all + Family::RowSums(a.family, row + r);
+        }
+        a.results[block.y() * block.grid_x() + block.x()] = all;
+      });
+    }
+  }
+
+  template <class B>
+  static TF_PAIRWISE_DEVICE void StoreRows(B& block, const Arguments& a,
+                                           int64_t row) {
+    block.EachWarp([&](int warp, Shared&, WarpRegisters& r) {
+      TF_PAIRWISE_UNROLL for (int i = 0; i < P::kRows; ++i) {
+        PerLane<typename Family::Row> sums;
+        InLanes([&](int lane) { sums[lane] = r.rows[lane][i]; });
+        ReduceGroups<P::kRowLanes>(sums, PlusOf());
+        InLanes([&](int lane) {
+          const int64_t at = row + warp * kWarpRows + P::Row(lane, i);
+          if (lane % P::kRowLanes != 0 || at >= a.x_n) return;
+          Family::Store(a.family, block.y(), at, sums[lane]);
+        });
       }
-      if (thread != 0 || a.results == nullptr) return;
-      Sums all = s.results[0];
-      for (int warp = 1; warp < kWarps; ++warp) all = all + s.results[warp];
-      // The first of a row's blocks has what the row itself counts.
-      for (int r = 0; block.y() == 0 && r < kRows && row + r < a.x_n; ++r) {
-        all = all + Family::RowSums(a.family, row + r);
-      }
-      a.results[block.y() * block.grid_x() + block.x()] = all;
     });
   }
 };

@@ -47,8 +47,11 @@ class PairWalk {
   }
 
   // j == i + diagonal of row i and column j is no pair; < 0: all are.
-  // How many results the rows have.
+  // How many results the rows have; what is kept of rows, and of columns, is
+  // made in so many parts.
   int64_t results() const { return rows_.row_blocks * rows_.splits; }
+  int64_t row_splits() const { return rows_.splits; }
+  int64_t column_splits() const { return columns_.splits; }
 
   // The rows' results (null: not wanted) and, with `gradient`, their sums.
   template <class Family>
@@ -60,10 +63,11 @@ class PairWalk {
   }
   // The columns' sums: `family` has the columns as rows.
   template <class Family>
-  Status RunColumns(int64_t diagonal, const typename Family::Arguments& family,
+  Status RunColumns(int64_t diagonal, bool gradient,
+                    const typename Family::Arguments& family,
                     const Stream& stream) const {
     return RunSide<Family>(sides.right(), sides.x, columns_, diagonal >= 0,
-                           -diagonal, true, family, nullptr, stream);
+                           -diagonal, gradient, family, nullptr, stream);
   }
 
   Status Finish(const double* scale, void* x_gradient, void* y_gradient,
@@ -91,8 +95,8 @@ class PairWalk {
                                                   has_diagonal,
                                                   diagonal,
                                                   splits.split_columns,
-                                                  x.metric,
-                                                  ProductOf(x.metric),
+                                                  x.product,
+                                                  ProductOf(x.product),
                                                   gradient,
                                                   x.sums,
                                                   x.factor,

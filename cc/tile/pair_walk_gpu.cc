@@ -46,13 +46,16 @@ PairSplits SplitPairs(int64_t rows, int64_t columns, int width) {
 
 bool PairWalk::Takes(const PairSet& pairs) {
   const int width = PairTilesWidth(pairs.d);
-  if (width == 0 || pairs.dtype == DType::kFloat64 ||
-      pairs.metric != pairs.product) {
-    return false;
-  }
-  const bool products = VisitMetric(pairs.metric, [](auto metric) {
-    return IsProductMetric<decltype(metric)>();
-  });
+  if (width == 0 || pairs.dtype == DType::kFloat64) return false;
+  // Of two metrics, both have to be products, without a factor of the point.
+  const bool same = pairs.metric == pairs.product;
+  const auto taken = [&](Metric of) {
+    return VisitMetric(of, [&](auto metric) {
+      using M = decltype(metric);
+      return same ? IsProductMetric<M>() : M::kForm == GradientForm::kProduct;
+    });
+  };
+  const bool products = taken(pairs.metric) && taken(pairs.product);
   const GpuProducts by = ProductsFor(pairs.dtype);
   if (!products || !(pairs.self || by != GpuProducts::kCudaCores)) {
     return false;

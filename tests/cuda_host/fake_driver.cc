@@ -4,7 +4,9 @@
 //
 //   - work on a stream is done when the host waits for that stream, or copies
 //     from it, and not before;
-//   - shared memory is 0xFF before each block, and bytes behind it are watched;
+//   - shared memory is 0xFF before each block (0x3F in the third order: numbers
+//     like any, for kernels that mend what is none), and bytes behind it are
+//     watched;
 //   - copies into shared memory that nobody waited for are lost;
 //   - TF_PAIRWISE_FAKE_ORDER: blocks and threads run in order (0), backwards
 //     (1) or shuffled (2);
@@ -138,6 +140,7 @@ int RunGrid(const NamedKernel& named, int64_t gx, int64_t gy, int64_t gz,
   const HostKernel& kernel = named.second;
   const int order = Setting("TF_PAIRWISE_FAKE_ORDER", 0);
   tf_pairwise::ThreadOrder() = order;
+  const int poison = order == 2 ? 0x3f : 0xff;
   constexpr int64_t kBehind = 64;
   std::vector<tf_pairwise::Pack<char>> shared(
       (kernel.shared_bytes + kBehind) / 16 + 2);
@@ -147,12 +150,12 @@ int RunGrid(const NamedKernel& named, int64_t gx, int64_t gy, int64_t gz,
   int result = kSuccess;
   for (int64_t i = 0; i < blocks && result == kSuccess; ++i) {
     const int64_t block = Turn(order, i, blocks);
-    std::memset(bytes, 0xff, kernel.shared_bytes + kBehind);
+    std::memset(bytes, poison, kernel.shared_bytes + kBehind);
     ForgetCopies(kernel.threads);
     kernel.run(bytes, arguments, block % gx, block / gx % gy, block / gx / gy,
                gx);
     for (int64_t b = 0; b < kBehind; ++b) {
-      if (bytes[kernel.shared_bytes + b] == '\xff') continue;
+      if (bytes[kernel.shared_bytes + b] == static_cast<char>(poison)) continue;
       result =
           Complain(kIllegalAddress, "wrote behind its shared memory", running);
       break;
