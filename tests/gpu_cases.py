@@ -17,9 +17,23 @@ from tests import calls, inputs
 # Of the largest number of a result: sums of floats in another order.
 TOLERANCE = {"float64": 1e-9, "float32": 2e-5, "bfloat16": 1.6e-2, "float16": 2e-3}
 DTYPES = tuple(TOLERANCE)
-# The same of what is made of halves by tensor cores: points that are centred or normalised, and
-# weights, have 11 bits there.
-TENSOR_CORES = 1e-3
+# Of what is made of halves, in float32 too: tensor cores take their centred or normalised points
+# as tf32, of 11 bits.
+OF_HALVES = 1e-3
+# What reads all pairs of two sets of points, and the metrics by which these are products.
+OF_ALL_PAIRS = (
+    "pairwise_distance",
+    "pairwise_distance_gradient",
+    "batch_contrastive_loss",
+    "batch_triplet_loss",
+    "mine_triplets",
+    "info_nce_loss",
+    "nt_xent_loss",
+    "sigmoid_contrastive_loss",
+    "supervised_contrastive_loss",
+    "nearest_neighbors",
+)
+PRODUCTS = ("euclidean", "squared_euclidean", "cosine", "dot")
 
 
 @dataclass(frozen=True)
@@ -35,13 +49,6 @@ class Case:
     function: str
     arguments: Mapping[str, object]
     tolerance: float | None = None
-
-    @property
-    def has_halves(self):
-        """Whether tensor cores multiply its points."""
-        return any(
-            getattr(v, "dtype", np.dtype(int)).itemsize == 2 for v in self.arguments.values()
-        )
 
     def __str__(self):
         return self.name
@@ -62,12 +69,28 @@ def one_of_each() -> dict[str, Case]:
     return found
 
 
+def of_products() -> dict[str, Case]:
+    """Those of float32 that multiply points, which tensor cores do where they are told to."""
+
+    def multiplies(case):
+        points = next(iter(case.arguments.values()))
+        metric = case.arguments.get("metric", PRODUCTS[0])
+        of_floats = getattr(points, "dtype", None) == np.float32
+        return case.function in OF_ALL_PAIRS and metric in PRODUCTS and of_floats
+
+    return {name: case for name, case in cases().items() if multiplies(case)}
+
+
 def _of(call, dtype, what="", **changed) -> Iterator[Case]:
     """The cases of a call of calls.py."""
     for function, arguments in calls.numpy_steps(call, call.arrays(dtype), **changed):
         gradient = " gradient" if function.endswith("_gradient") else ""
         name = f"{dtype} {call.name}{gradient}{what}"
-        yield Case(name, function, arguments)
+        yield Case(name, function, arguments, _tolerance(dtype))
+
+
+def _tolerance(dtype):
+    return OF_HALVES if dtype in ("float16", "bfloat16") else None
 
 
 def _small():
@@ -146,6 +169,9 @@ def _distance():
     far = inputs.points(40, 8, offset=1e4)
     yield Case("pairwise_distance far away", "pairwise_distance", dict(x=far, y=far + 1), 1e-4)
     yield from _close_pairs()
+    yield from _pairs_and_triplets("pairwise_distance", ("x", "y"))
+    upstream = np.ones((6, 6), np.float32)
+    yield from _pairs_and_triplets("pairwise_distance_gradient", ("x", "y"), upstream=upstream)
     upstream = np.ones(6, np.float32)
     yield from _pairs_and_triplets("paired_distance_gradient", ("x", "y"), upstream=upstream)
 
@@ -259,7 +285,7 @@ def _batch_contrastive(n, d, what="", dtype="float32", **arguments):
     made.update(arguments)
     options = " ".join(str(v) for v in arguments.values() if isinstance(v, str))
     name = f"batch_contrastive_loss tiles {n} x {d} {options} {what} {dtype}"
-    return Case(name, "batch_contrastive_loss", _in(dtype, made))
+    return Case(name, "batch_contrastive_loss", _in(dtype, made), _tolerance(dtype))
 
 
 def _close_batches(metric):

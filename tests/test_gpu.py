@@ -6,6 +6,7 @@ With TF_PAIRWISE_TEST_GPU=1 (`make test-gpu`) on a GPU; else on the fake one (te
 import gc
 import threading
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -15,6 +16,8 @@ from tf_pairwise import numpy as tpn
 
 ALL = gpu_cases.cases()
 EACH = gpu_cases.one_of_each()
+PRODUCTS = gpu_cases.of_products()
+AGAIN = EACH | {c.name: c for c in gpu_cases.pair_tiles() if " euclidean" in c.name}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -39,14 +42,7 @@ def run(gpu, case):
     return calls.flat(getattr(tpn, case.function)(**gpu_arrays.on(gpu, case.arguments)))
 
 
-def tolerance_of(case, dtype):
-    if case is None:
-        return gpu_cases.TOLERANCE[dtype.name]
-    least = gpu_cases.TENSOR_CORES if case.has_halves else 0
-    return case.tolerance or max(gpu_cases.TOLERANCE[dtype.name], least)
-
-
-def assert_like(made, expected, case=None):
+def assert_like(made, expected, tolerance=None):
     """Of the same types and shapes; integers the same, floats as near as sums in another order."""
     assert len(made) == len(expected)
     for i, (a, b) in enumerate(zip(made, expected, strict=True)):
@@ -55,7 +51,7 @@ def assert_like(made, expected, case=None):
         if b.dtype.kind == "i":
             np.testing.assert_array_equal(a, b, err_msg=f"result {i}")
             continue
-        allowed = tolerance_of(case, b.dtype)
+        allowed = max(tolerance or 0, gpu_cases.TOLERANCE[b.dtype.name])
         a, b = a.astype(np.float64), b.astype(np.float64)
         scale = np.max(np.abs(b), initial=1e-20, where=np.isfinite(b))
         np.testing.assert_allclose(a, b, allowed, allowed * scale, err_msg=f"result {i}")
@@ -70,7 +66,33 @@ def test_like_the_host(case, monkeypatch):
     gpu.install(monkeypatch)
     expected = calls.flat(getattr(tpn, case.function)(**case.arguments))
     made = [gpu.back(array) for array in run(gpu, case)]
-    assert_like(made, expected, case)
+    assert_like(made, expected, case.tolerance)
+
+
+@pytest.mark.parametrize("case", PRODUCTS.values(), ids=PRODUCTS)
+def test_like_the_host_on_tensor_cores(case, monkeypatch):
+    monkeypatch.setenv("TF_PAIRWISE_GPU_PRODUCTS", "tensor_cores")
+    test_like_the_host(case, monkeypatch)
+
+
+@pytest.mark.parametrize("metric", inputs.METRICS)
+@pytest.mark.parametrize("dtype", gpu_cases.DTYPES)
+def test_what_makes_products(dtype, metric, monkeypatch):
+    """Seen by the last bits; double and what is no product have one way."""
+    gpu = gpu_arrays.MAKERS[0]
+    gpu.install(monkeypatch)
+    of = ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype
+    x, labels = points(150, 65).astype(of), np.arange(150) % 30
+    arguments = dict(embeddings=x, labels=labels, metric=metric, margin=30.0, reduction="none")
+    case = gpu_cases.Case("", "batch_triplet_loss", arguments)
+    made = {}
+    for products in ("", "cuda_cores", "tensor_cores"):
+        monkeypatch.setenv("TF_PAIRWISE_GPU_PRODUCTS", products)
+        made[products] = gpu.back(run(gpu, case)[0]).tobytes()
+    two_ways = dtype != "float64" and metric in gpu_cases.PRODUCTS
+    assert (made["cuda_cores"] != made["tensor_cores"]) == two_ways
+    halves = dtype in ("float16", "bfloat16")
+    assert made[""] == made["tensor_cores" if halves else "cuda_cores"]
 
 
 @pytest.mark.parametrize("shape", [(9, 5), (3, 9, 5), (2, 70, 3)], ids=str)
@@ -86,12 +108,14 @@ def test_in_the_callers_library(gpu, case):
     expected = calls.flat(getattr(tpn, case.function)(**case.arguments))
     made = run(gpu, case)
     assert all(gpu.is_result(array) for array in made)
-    assert_like([gpu.back(array) for array in made], expected, case)
+    assert_like([gpu.back(array) for array in made], expected)
 
 
-@pytest.mark.parametrize("case", EACH.values(), ids=EACH)
-def test_the_same_bits_again(case, monkeypatch):
+@pytest.mark.parametrize("products", ["cuda_cores", "tensor_cores"])
+@pytest.mark.parametrize("case", AGAIN.values(), ids=AGAIN)
+def test_the_same_bits_again(case, products, monkeypatch):
     """On the fake GPU whatever comes first of blocks and threads."""
+    monkeypatch.setenv("TF_PAIRWISE_GPU_PRODUCTS", products)
     gpu = gpu_arrays.MAKERS[0]
     gpu.install(monkeypatch)
     made = []
@@ -251,8 +275,6 @@ def test_a_result_is_an_argument(ours):
 
 
 def test_bfloat16_has_a_name_in_dlpack_alone(ours):
-    import ml_dtypes
-
     half = X.astype(ml_dtypes.bfloat16)
     made = tpn.pairwise_distance(ours.make(half))
     expected = tpn.pairwise_distance(half)

@@ -174,6 +174,7 @@ struct Tf32Terms {
 
 struct CudaCores {
   static constexpr const char* kName = "";
+  static constexpr int kTerms = 1;
   // Lanes that share rows; a lane's rows of a tile.
   static constexpr int kRowLanes = 8, kRows = 4;
   static constexpr bool kIsTensor = false;
@@ -284,8 +285,8 @@ struct CudaCores {
 // kProducts for one: 1 or 3.
 template <int kProducts>
 struct TensorCores {
+  static constexpr const char* kName = kProducts == 1 ? "tf32_" : "tf32x3_";
   static constexpr int kTerms = kProducts;
-  static constexpr const char* kName = kTerms == 1 ? "tf32_" : "tf32x3_";
   static constexpr int kRowLanes = 4, kRows = 2;
   static constexpr bool kIsTensor = true;
   using Terms = Tf32Terms<kTerms>;

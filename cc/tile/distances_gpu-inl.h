@@ -6,11 +6,14 @@
 #include "metric/metric-inl.h"
 #include "tile/closeness.h"
 #include "tile/shape_gpu-inl.h"
+#include "tile/tensor_tile_gpu-inl.h"
 
-// The distances of a strip, a tile to a block: distances_cpu.cc's twin. A
-// thread makes kSide x kSide sums out of shared memory, whose lines are a pack
-// longer than the chunk, so that the 8 lines that a warp reads at once lie in
-// different banks. While a chunk is used, the next is under way.
+// The distances of a strip, a tile to a block: distances_cpu.cc's twin. While a
+// chunk of coordinates is used in shared memory, the next are under way.
+//
+// CUDA cores: a thread makes kSide x kSide sums. Lines are a pack longer than
+// the chunk, so that the 8 that a warp reads at once lie in different banks.
+// Tensor cores: tensor_tile_gpu-inl.h.
 
 namespace tf_pairwise {
 
@@ -38,69 +41,80 @@ struct DistancesArguments {
 };
 
 // kDeep: sums longer than kDepthBlock are made in blocks, so that rounding does
-// not grow with the dimension.
-template <class M, typename T, bool kDeep>
+// not grow with the dimension. (Tensor cores add up a chunk at a time: theirs
+// are long where there are more chunks than CUDA cores' blocks have terms. The
+// precision of halves needs none.)
+template <class M, typename T, bool kDeep, class Policy = CudaCores>
 struct DistancesKernel {
-  TF_PAIRWISE_KERNEL_NAME(std::string(kDeep ? "deep_" : "") + "distances_" +
-                          MetricName(M()) + "_" + TypeName<T>());
+  TF_PAIRWISE_KERNEL_NAME(std::string(Policy::kName) + (kDeep ? "deep_" : "") +
+                          "distances_" + MetricName(M()) + "_" + TypeName<T>());
   using Shape = TileShape<T>;
   static constexpr int kThreads = Shape::kThreads;
-  static constexpr bool kProducts = M::kForm == GradientForm::kDifference ||
-                                    M::kForm == GradientForm::kProduct;
+  static constexpr bool kIsTensor = Policy::kIsTensor;
+  static_assert(!kIsTensor || (sizeof(T) == 4 && IsProduct<M>()));
   // Two fit where nothing but a product's registers is needed.
-  static constexpr int kBlocks = kProducts && !kDeep ? 2 : 1;
-  static constexpr int kTile = Shape::kTile, kSide = Shape::kSide;
+  static constexpr int kBlocks = IsProduct<M>() && !kDeep ? 2 : 1;
+  static constexpr int kTile = Shape::kTile;
   static constexpr int kPacks = Shape::kDepth / Pack<T>::kSize;
-  static constexpr int kLine = kPacks + 1;
+  static constexpr int kLine =
+      kIsTensor ? TensorTile<Policy>::kPointLine : kPacks + 1;
+  static constexpr int kStages = kIsTensor ? 3 : 2;
+  // A thread's rows and columns of the tile.
+  static constexpr int kRows = kTile / 4 / (kWarp / Policy::kRowLanes);
+  static constexpr int kColumns = kTile / 2 / Policy::kRowLanes;
   static constexpr int kWords = kTile / 32;
-  static constexpr int kSuspectWords = (kSide * kSide + 31) / 32;  // a thread's
-  static constexpr int kDepthBlock = 128;
+  static constexpr int kSuspectWords =
+      (kRows * kColumns + 31) / 32;  // a thread's
+  static constexpr int kDepthBlock = kIsTensor ? 128 * Shape::kDepth : 128;
 
   using Arguments = DistancesArguments<T>;
   struct Shared {
-    Pack<T> x[2][kTile * kLine];
-    Pack<T> y[2][kTile * kLine];
+    Pack<T> x[kStages][kTile * kLine];
+    Pack<T> y[kStages][kTile * kLine];
     unsigned suspects[kTile * kWords];
   };
   struct ThreadRegisters {
-    T sum[kSide][kSide];
-    T whole[kDeep ? kSide : 1][kSide];
+    T sum[kRows][kColumns];
+    T whole[kDeep ? kRows : 1][kColumns];
+    const T *x, *y;  // of the next chunk to copy
   };
   using WarpRegisters = NoRegisters;
 
   static TF_PAIRWISE_DEVICE int RowOf(int thread, int i) {
-    return thread / kWarp / 2 * (kTile / 4) + thread % kWarp / 8 + 4 * i;
+    return thread / kWarp / 2 * (kTile / 4) + Policy::Row(thread % kWarp, i);
   }
   static TF_PAIRWISE_DEVICE int ColumnOf(int thread, int j) {
-    return thread / kWarp % 2 * (kTile / 2) + thread % 8 + 8 * j;
+    return thread / kWarp % 2 * (kTile / 2) + Policy::Column(thread % kWarp, j);
   }
 
-  static TF_PAIRWISE_DEVICE void Copy(int thread, const T* rows, int64_t row,
-                                      int64_t stride, int64_t k,
-                                      Pack<T>* lines) {
+  // A thread's packs of the chunk at `from`, its first one's, which goes on to
+  // the next chunk.
+  static TF_PAIRWISE_DEVICE void Copy(int thread, int64_t stride,
+                                      const T*& from, Pack<T>* lines) {
+    constexpr int kRowsAtOnce = kThreads / kPacks;
+    lines += thread / kPacks * kLine + thread % kPacks;
     // The number of turns is a constant, without which the loop is not
     // unrolled.
-    TF_PAIRWISE_UNROLL for (int turn = 0; turn < kTile * kPacks / kThreads;
-                            ++turn) {
-      const int q = thread + turn * kThreads, r = q / kPacks, p = q % kPacks;
+    TF_PAIRWISE_UNROLL for (int turn = 0; turn < kTile / kRowsAtOnce; ++turn) {
       CopyAsync(
-          lines + r * kLine + p,
-          reinterpret_cast<const Pack<T>*>(rows + (row + r) * stride + k) + p);
+          lines + turn * kRowsAtOnce * kLine,
+          reinterpret_cast<const Pack<T>*>(from + turn * kRowsAtOnce * stride));
     }
+    from += Shape::kDepth;
   }
 
   static TF_PAIRWISE_DEVICE void Multiply(int thread, const Pack<T>* x,
                                           const Pack<T>* y,
-                                          T (&sum)[kSide][kSide]) {
+                                          T (&sum)[kRows][kColumns]) {
     TF_PAIRWISE_LOOP for (int p = 0; p < kPacks; ++p) {
-      Pack<T> a[kSide];
-      TF_PAIRWISE_UNROLL for (int i = 0; i < kSide; ++i) {
+      Pack<T> a[kRows];
+      TF_PAIRWISE_UNROLL for (int i = 0; i < kRows; ++i) {
         a[i] = x[RowOf(thread, i) * kLine + p];
       }
-      TF_PAIRWISE_UNROLL for (int j = 0; j < kSide; ++j) {
+      TF_PAIRWISE_UNROLL for (int j = 0; j < kColumns; ++j) {
         const Pack<T> b = y[ColumnOf(thread, j) * kLine + p];
         TF_PAIRWISE_UNROLL for (int e = 0; e < Pack<T>::kSize; ++e) {
-          TF_PAIRWISE_UNROLL for (int i = 0; i < kSide; ++i) {
+          TF_PAIRWISE_UNROLL for (int i = 0; i < kRows; ++i) {
             sum[i][j] = M::Step(a[i].v[e], b.v[e], sum[i][j]);
           }
         }
@@ -155,41 +169,63 @@ struct DistancesKernel {
   static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a) {
     const int64_t row = a.first + block.y() * kTile;
     const int64_t column = block.x() * kTile;
-    const auto copy = [&](int thread, Shared& s, int64_t chunk) {
-      const int64_t k = chunk * Shape::kDepth;
-      if (k < a.stride) {
-        Copy(thread, a.x_rows, row, a.stride, k, s.x[chunk % 2]);
-        Copy(thread, a.y_rows, column, a.stride, k, s.y[chunk % 2]);
+    const int chunks = static_cast<int>(a.stride) / Shape::kDepth;
+    const auto copy = [&](int thread, Shared& s, int chunk,
+                          ThreadRegisters& r) {
+      if (chunk < chunks) {
+        Copy(thread, a.stride, r.x, s.x[chunk % kStages]);
+        Copy(thread, a.stride, r.y, s.y[chunk % kStages]);
       }
       CopyCommit();
     };
     block.Start([&](int thread, Shared& s, ThreadRegisters& r) {
-      TF_PAIRWISE_UNROLL for (int i = 0; i < kSide; ++i) {
-        TF_PAIRWISE_UNROLL for (int j = 0; j < kSide; ++j) {
+      TF_PAIRWISE_UNROLL for (int i = 0; i < kRows; ++i) {
+        TF_PAIRWISE_UNROLL for (int j = 0; j < kColumns; ++j) {
           r.sum[i][j] = 0;
           if constexpr (kDeep) r.whole[i][j] = 0;
         }
       }
       for (int q = thread; q < kTile * kWords; q += kThreads) s.suspects[q] = 0;
-      copy(thread, s, 0);
+      const int64_t first =
+          thread / kPacks * a.stride + thread % kPacks * Pack<T>::kSize;
+      r.x = a.x_rows + row * a.stride + first;
+      r.y = a.y_rows + column * a.stride + first;
+      for (int chunk = 0; chunk < kStages - 1; ++chunk) {
+        copy(thread, s, chunk, r);
+      }
     });
-    for (int64_t chunk = 0; chunk * Shape::kDepth < a.stride; ++chunk) {
-      block.Each([&](int, Shared&, ThreadRegisters&) { CopyWait<0>(); });
+    for (int chunk = 0; chunk < chunks; ++chunk) {
+      block.Each(
+          [&](int, Shared&, ThreadRegisters&) { CopyWait<kStages - 2>(); });
+      const int stage = chunk % kStages;
+      const bool joins =
+          kDeep && (chunk + 1) % (kDepthBlock / Shape::kDepth) == 0;
       block.Start([&](int thread, Shared& s, ThreadRegisters& r) {
-        copy(thread, s, chunk + 1);
-        Multiply(thread, s.x[chunk % 2], s.y[chunk % 2], r.sum);
-        if constexpr (kDeep) {
-          if ((chunk + 1) % (kDepthBlock / Shape::kDepth) != 0) return;
-          Join(r);
+        copy(thread, s, chunk + kStages - 1, r);
+        if constexpr (!kIsTensor) {
+          Multiply(thread, s.x[stage], s.y[stage], r.sum);
+        }
+        if constexpr (kDeep && !kIsTensor) {
+          if (joins) Join(r);
         }
       });
+      if constexpr (kIsTensor) {
+        block.StartLanes([&](int warp, Shared& s, const auto& lanes) {
+          TensorTile<Policy>::AddProducts(warp, s.x[stage], s.y[stage], lanes);
+        });
+        if constexpr (kDeep) {
+          if (joins) {
+            block.Start([](int, Shared&, ThreadRegisters& r) { Join(r); });
+          }
+        }
+      }
     }
     Finish(block, a, row, column);
   }
 
   static TF_PAIRWISE_DEVICE void Join(ThreadRegisters& r) {
-    TF_PAIRWISE_UNROLL for (int i = 0; i < kSide; ++i) {
-      TF_PAIRWISE_UNROLL for (int j = 0; j < kSide; ++j) {
+    TF_PAIRWISE_UNROLL for (int i = 0; i < kRows; ++i) {
+      TF_PAIRWISE_UNROLL for (int j = 0; j < kColumns; ++j) {
         r.whole[i][j] = M::Join(r.whole[i][j], r.sum[i][j]);
         r.sum[i][j] = 0;
       }
@@ -204,8 +240,8 @@ struct DistancesKernel {
     TF_PAIRWISE_UNROLL for (int w = 0; w < kSuspectWords; ++w) {
       for (unsigned left = suspects[w]; left != 0; left &= left - 1) {
         const int pair = w * 32 + LowestBit(left);
-        const int line = RowOf(thread, pair / kSide);
-        const int at = ColumnOf(thread, pair % kSide);
+        const int line = RowOf(thread, pair / kColumns);
+        const int at = ColumnOf(thread, pair % kColumns);
         AtomicOr(&s.suspects[line * kWords + at / 32], 1u << at % 32);
         any = true;
       }
@@ -221,19 +257,21 @@ struct DistancesKernel {
       if constexpr (kDeep) Join(r);
       // All before the first value is written: a compiler has to take what is
       // read after it for what was written.
-      T x_term[kSide], y_term[kSide];
-      TF_PAIRWISE_UNROLL for (int i = 0; i < kSide; ++i) {
+      T x_term[kRows], y_term[kColumns];
+      TF_PAIRWISE_UNROLL for (int i = 0; i < kRows; ++i) {
         x_term[i] = a.x_term[row + RowOf(thread, i)];
-        y_term[i] = a.y_term[column + ColumnOf(thread, i)];
+      }
+      TF_PAIRWISE_UNROLL for (int j = 0; j < kColumns; ++j) {
+        y_term[j] = a.y_term[column + ColumnOf(thread, j)];
       }
       const int lines = Shape::UpToTile(a.value_rows + a.first - row);
       const int columns = Shape::UpToTile(a.value_columns - column);
       T* const values = a.values + (row - a.first) * a.values_stride + column;
       unsigned suspects[kSuspectWords] = {};
-      TF_PAIRWISE_UNROLL for (int i = 0; i < kSide; ++i) {
+      TF_PAIRWISE_UNROLL for (int i = 0; i < kRows; ++i) {
         const int line = RowOf(thread, i);
-        TF_PAIRWISE_UNROLL for (int j = 0; j < kSide; ++j) {
-          const int at = ColumnOf(thread, j), pair = i * kSide + j;
+        TF_PAIRWISE_UNROLL for (int j = 0; j < kColumns; ++j) {
+          const int at = ColumnOf(thread, j), pair = i * kColumns + j;
           const T terms = x_term[i] + y_term[j];
           T sum = r.sum[i][j];
           if constexpr (kDeep) sum = r.whole[i][j];

@@ -4,6 +4,7 @@
 #include "cuda/block.h"
 #include "metric/metric-inl.h"
 #include "tile/shape_gpu-inl.h"
+#include "tile/tensor_tile_gpu-inl.h"
 
 // The weights of a strip into the gradient sums of one of its sides: the other
 // points times the weights, a tile of (own points x coordinates) to a block.
@@ -11,7 +12,11 @@
 //
 // Own points are the strip's rows or, kTransposed, its columns; the sum is over
 // the others, in chunks of 16, whose weights come through registers (masked,
-// and turned where they are rows) into shared memory, one chunk ahead.
+// rounded as the product takes them, and turned where they are rows) into
+// shared memory, one chunk ahead.
+//
+// Tensor cores (tensor_tile_gpu-inl.h): what is loaded ahead waits in shared
+// memory, for registers are short.
 
 namespace tf_pairwise {
 
@@ -41,19 +46,28 @@ struct AccumulateArguments {
   int64_t split_length, splits;
 };
 
-template <typename T, bool kCoordinates, bool kTransposed>
+template <typename T, bool kCoordinates, bool kTransposed,
+          class Policy = CudaCores>
 struct AccumulateKernel {
-  TF_PAIRWISE_KERNEL_NAME(std::string(kCoordinates ? "accumulate_parts_"
-                                                   : "accumulate_") +
+  TF_PAIRWISE_KERNEL_NAME(std::string(Policy::kName) +
+                          (kCoordinates ? "accumulate_parts_" : "accumulate_") +
                           (kTransposed ? "columns_" : "rows_") + TypeName<T>());
   using Shape = TileShape<T>;
+  static constexpr bool kIsTensor = Policy::kIsTensor;
+  static_assert(!kIsTensor || (sizeof(T) == 4 && !kCoordinates));
   static constexpr int kThreads = Shape::kThreads;
-  static constexpr int kBlocks = kCoordinates ? 1 : 2;
-  static constexpr int kTile = Shape::kTile, kSide = Shape::kSide;
+  // Two fit where there are no registers but a product's, and no small terms'.
+  static constexpr int kBlocks = kCoordinates || Policy::kTerms == 3 ? 1 : 2;
+  static constexpr int kTile = Shape::kTile;
   static constexpr int kDepth = Shape::kDepth, kPack = Pack<T>::kSize;
   // A thread's packs of a chunk, of weights and of coordinates.
   static constexpr int kPacks = kTile * kDepth / kPack / kThreads;
   static constexpr int kLinePacks = kTile / kPack;
+  static constexpr int kLine =
+      kIsTensor ? TensorTile<Policy>::kOtherLine : kLinePacks;
+  // A thread's own points and coordinates of the tile.
+  static constexpr int kOwns = kIsTensor ? 4 : Shape::kSide;
+  static constexpr int kWidth = Shape::kSide * Shape::kSide / kOwns;
   // A thread's sums of weights, one for each own point that it sees in a pack.
   static constexpr int kParts = kTransposed ? kPack : 1;
   // Terms of a factor that are summed in T.
@@ -61,22 +75,24 @@ struct AccumulateKernel {
 
   using Arguments = AccumulateArguments<T>;
   struct Shared {
-    Pack<T> weights[2][kDepth * kLinePacks];
-    Pack<T> others[2][kDepth * kLinePacks];
+    Pack<T> weights[2][kDepth * kLine];
+    Pack<T> others[2][kDepth * kLine];
+    Pack<T> given[kIsTensor ? kThreads * kPacks : 1];  // a thread's own
     double factor[kThreads * kParts];  // a thread's own, by kParts
   };
   struct ThreadRegisters {
-    T sum[kSide][kSide];
-    T own[kCoordinates ? kSide : 1][kSide];
-    Pack<T> weights[kPacks], others[kPacks];
+    T sum[kOwns][kWidth];
+    T own[kCoordinates ? kOwns : 1][kWidth];
+    Pack<T> weights[kIsTensor ? 1 : kPacks], others[kIsTensor ? 1 : kPacks];
+    unsigned left_out;        // of the packs in `given`, a bit each weight
     const T *weight, *other;  // of the next chunk
     bool any_near;            // in the tile that the chunk is of
     T part[kParts];
   };
   using WarpRegisters = NoRegisters;
 
-  // A thread's own points and coordinates of the tile come in packs: its first
-  // one, and every 4th and 8th from there on.
+  // A thread's own points and coordinates of the tile come in pieces: packs,
+  // its first one, and every 4th and 8th from there on, or pairs.
   static TF_PAIRWISE_DEVICE int OwnPack(int thread) {
     return thread / kWarp / 2 * (kTile / 4 / kPack) + thread % kWarp / 8;
   }
@@ -84,10 +100,27 @@ struct AccumulateKernel {
     return thread / kWarp % 2 * (kTile / 2 / kPack) + thread % 8;
   }
   static TF_PAIRWISE_DEVICE int OwnOf(int thread, int i) {
-    return (OwnPack(thread) + i / kPack * 4) * kPack + i % kPack;
+    if constexpr (kIsTensor) {
+      return thread / kWarp / 2 * (kTile / 4) +
+             TensorTile<Policy>::Own(thread % kWarp, i);
+    } else {
+      return (OwnPack(thread) + i / kPack * 4) * kPack + i % kPack;
+    }
   }
   static TF_PAIRWISE_DEVICE int CoordinateOf(int thread, int j) {
-    return (CoordinatePack(thread) + j / kPack * 8) * kPack + j % kPack;
+    if constexpr (kIsTensor) {
+      return thread / kWarp % 2 * (kTile / 2) +
+             Policy::Column(thread % kWarp, j);
+    } else {
+      return (CoordinatePack(thread) + j / kPack * 8) * kPack + j % kPack;
+    }
+  }
+  static constexpr int kPiece = kIsTensor ? 2 : kPack;
+  struct alignas(kPiece * sizeof(T)) Piece {
+    T v[kPiece];
+  };
+  static TF_PAIRWISE_DEVICE const Piece& PieceAt(const void* line, int64_t at) {
+    return *reinterpret_cast<const Piece*>(static_cast<const T*>(line) + at);
   }
 
   // Where the packs of weights that a thread loads lie in a chunk, of own
@@ -115,12 +148,20 @@ struct AccumulateKernel {
     }
   }
 
-  // The others from `first` on, into registers, and on to the next chunk. What
-  // is the same for all threads is counted from the strip's first pair, the
-  // rest in 32 bits from the chunk's.
+  // Where a thread's pack of others is in shared memory, and of weights, where
+  // they are not turned.
+  static TF_PAIRWISE_DEVICE int PlaceOf(int thread, int q) {
+    const int pack = thread + q * kThreads;
+    return pack / kLinePacks * kLine + pack % kLinePacks;
+  }
+
+  // The others from `first` on, into registers or on their way into shared
+  // memory, and on to the next chunk. What is the same for all threads is
+  // counted from the strip's first pair, the rest in 32 bits from the chunk's.
   static TF_PAIRWISE_DEVICE void LoadChunk(const Arguments& a, int thread,
                                            int64_t own, int64_t coordinate,
-                                           int64_t first, ThreadRegisters& r) {
+                                           int64_t first, int buffer, Shared& s,
+                                           ThreadRegisters& r) {
     const StripWeights<T>& w = a.weights;
     const int64_t row = kTransposed ? first : own;
     const int64_t column = kTransposed ? own : first;
@@ -131,23 +172,38 @@ struct AccumulateKernel {
                              Shape::UpToTile(a.row_stride - coordinate);
     TF_PAIRWISE_UNROLL for (int q = 0; q < kPacks; ++q) {
       const int i = RowOf(thread, q), j = ColumnOf(thread, q);
-      r.weights[q] = {};
+      unsigned left_out = ~0u;
+      if constexpr (!kIsTensor) r.weights[q] = {};
       if (i < rows && j < columns) {
-        r.weights[q] = *reinterpret_cast<const Pack<T>*>(
+        const auto* const from = reinterpret_cast<const Pack<T>*>(
             r.weight + (kTransposed ? q * (kThreads / kLinePacks) * w.stride
                                     : q * (kThreads / kTile) * kPack));
-        if (j + kPack > columns) LeaveOut(~0u << (columns - j), r.weights[q]);
-        if (r.any_near) {
-          LeaveOut(w.near[(row + i) * w.near_stride + (column + j) / 32] >>
-                       (column + j) % 32,
-                   r.weights[q]);
+        if constexpr (kIsTensor) {
+          CopyAsync(s.given + thread + q * kThreads, from);
+        } else {
+          r.weights[q] = *from;
         }
+        left_out = j + kPack > columns ? ~0u << (columns - j) : 0u;
+        if (r.any_near) {
+          left_out |= w.near[(row + i) * w.near_stride + (column + j) / 32] >>
+                      (column + j) % 32;
+        }
+        if constexpr (!kIsTensor) LeaveOut(left_out, r.weights[q]);
+      }
+      if constexpr (kIsTensor) {
+        r.left_out = r.left_out << kPack | (left_out & ((1u << kPack) - 1));
       }
       if (coordinates) {
-        r.others[q] = *reinterpret_cast<const Pack<T>*>(
+        const auto* const from = reinterpret_cast<const Pack<T>*>(
             r.other + q * (kThreads / kLinePacks) * a.row_stride);
+        if constexpr (kIsTensor) {
+          CopyAsync(s.others[buffer] + PlaceOf(thread, q), from);
+        } else {
+          r.others[q] = *from;
+        }
       }
     }
+    if constexpr (kIsTensor) CopyCommit();
     r.weight += kTransposed ? kDepth * w.stride : kDepth;
     r.other += kDepth * a.row_stride;
   }
@@ -155,7 +211,7 @@ struct AccumulateKernel {
   // The first chunk begins with the others from `first` on.
   static TF_PAIRWISE_DEVICE void StartChunks(const Arguments& a, int thread,
                                              int64_t own, int64_t coordinate,
-                                             int64_t first,
+                                             int64_t first, Shared& s,
                                              ThreadRegisters& r) {
     const int64_t row = kTransposed ? first : own;
     const int64_t column = kTransposed ? own : first;
@@ -164,27 +220,56 @@ struct AccumulateKernel {
     r.other = a.other_rows + (first + thread / kLinePacks) * a.row_stride +
               coordinate + thread % kLinePacks * kPack;
     // Coordinates that are none stay 0.
-    TF_PAIRWISE_UNROLL for (int q = 0; q < kPacks; ++q) r.others[q] = {};
+    TF_PAIRWISE_UNROLL for (int q = 0; q < kPacks; ++q) {
+      if constexpr (kIsTensor) {
+        if (coordinate + thread % kLinePacks * kPack >= a.row_stride) {
+          for (auto& others : s.others) others[PlaceOf(thread, q)] = {};
+        }
+      } else {
+        r.others[q] = {};
+      }
+    }
     r.any_near = AnyNear(a.weights, row, column);
-    LoadChunk(a, thread, own, coordinate, first, r);
+    r.left_out = 0;
+    LoadChunk(a, thread, own, coordinate, first, 0, s, r);
   }
 
-  // What is in registers, into shared memory; whether there is any weight.
+  // The chunk that was loaded, into shared memory; whether there is any weight.
   static TF_PAIRWISE_DEVICE bool StoreChunk(int thread, int buffer, Shared& s,
                                             ThreadRegisters& r) {
+    if constexpr (kIsTensor) {
+      CopyWait<0>();
+      Pack<T> weights[kPacks];
+      TF_PAIRWISE_UNROLL for (int q = 0; q < kPacks; ++q) {
+        weights[q] = s.given[thread + q * kThreads];
+        LeaveOut(r.left_out >> (kPacks - 1 - q) * kPack, weights[q]);
+        // Here, so that the factor is that of the product's weights.
+        TF_PAIRWISE_UNROLL for (int e = 0; e < kPack; ++e) {
+          weights[q].v[e] = Policy::WeightOf(weights[q].v[e]);
+        }
+      }
+      return StoreWeights(thread, buffer, weights, s, r.part);
+    } else {
+      TF_PAIRWISE_UNROLL for (int q = 0; q < kPacks; ++q) {
+        s.others[buffer][PlaceOf(thread, q)] = r.others[q];
+      }
+      return StoreWeights(thread, buffer, r.weights, s, r.part);
+    }
+  }
+
+  static TF_PAIRWISE_DEVICE bool StoreWeights(int thread, int buffer,
+                                              const Pack<T> (&weights)[kPacks],
+                                              Shared& s, T (&part)[kParts]) {
     bool any = false;
     TF_PAIRWISE_UNROLL for (int q = 0; q < kPacks; ++q) {
-      const int at = thread + q * kThreads;
-      s.others[buffer][at] = r.others[q];
-      if (kTransposed) s.weights[buffer][at] = r.weights[q];
+      if (kTransposed) s.weights[buffer][PlaceOf(thread, q)] = weights[q];
       TF_PAIRWISE_UNROLL for (int e = 0; e < kPack; ++e) {
-        const T weight = r.weights[q].v[e];
+        const T weight = weights[q].v[e];
         any = any || weight != 0;
-        r.part[kTransposed ? e : 0] += weight;
+        part[kTransposed ? e : 0] += weight;
         if (!kTransposed) {
-          const int line = at / kTile * kPack + e, own = at % kTile;
-          s.weights[buffer][line * kLinePacks + own / kPack].v[own % kPack] =
-              weight;
+          const int line = ColumnOf(thread, q) + e, own = RowOf(thread, q);
+          s.weights[buffer][line * kLine + own / kPack].v[own % kPack] = weight;
         }
       }
     }
@@ -197,13 +282,13 @@ struct AccumulateKernel {
     weights += OwnPack(thread);
     others += CoordinatePack(thread);
     TF_PAIRWISE_UNROLL_BY(2) for (int line = 0; line < kDepth; ++line) {
-      Pack<T> a[kSide / kPack], b[kSide / kPack];
-      TF_PAIRWISE_UNROLL for (int p = 0; p < kSide / kPack; ++p) {
-        a[p] = weights[line * kLinePacks + p * 4];
-        b[p] = others[line * kLinePacks + p * 8];
+      Pack<T> a[kOwns / kPack], b[kWidth / kPack];
+      TF_PAIRWISE_UNROLL for (int p = 0; p < kOwns / kPack; ++p) {
+        a[p] = weights[line * kLine + p * 4];
+        b[p] = others[line * kLine + p * 8];
       }
-      TF_PAIRWISE_UNROLL for (int i = 0; i < kSide; ++i) {
-        TF_PAIRWISE_UNROLL for (int j = 0; j < kSide; ++j) {
+      TF_PAIRWISE_UNROLL for (int i = 0; i < kOwns; ++i) {
+        TF_PAIRWISE_UNROLL for (int j = 0; j < kWidth; ++j) {
           const T w = a[i / kPack].v[i % kPack];
           const T y = b[j / kPack].v[j % kPack];
           if constexpr (kCoordinates) {
@@ -228,13 +313,14 @@ struct AccumulateKernel {
   static TF_PAIRWISE_DEVICE void Run(B& block, const Arguments& a) {
     const int64_t own = block.x() * kTile;
     const int64_t coordinate = block.y() * kTile;
-    const int64_t others = kTransposed ? a.weights.rows : a.weights.columns;
-    const int64_t begin = block.z() * a.split_length;
-    const int64_t end =
-        begin + a.split_length < others ? begin + a.split_length : others;
+    const int others =
+        static_cast<int>(kTransposed ? a.weights.rows : a.weights.columns);
+    const int begin = static_cast<int>(block.z() * a.split_length);
+    const int length = static_cast<int>(a.split_length);
+    const int end = begin + length < others ? begin + length : others;
     block.Start([&](int thread, Shared& s, ThreadRegisters& r) {
-      TF_PAIRWISE_UNROLL for (int i = 0; i < kSide; ++i) {
-        TF_PAIRWISE_UNROLL for (int j = 0; j < kSide; ++j) {
+      TF_PAIRWISE_UNROLL for (int i = 0; i < kOwns; ++i) {
+        TF_PAIRWISE_UNROLL for (int j = 0; j < kWidth; ++j) {
           r.sum[i][j] = 0;
           if constexpr (kCoordinates) {
             const int64_t k = coordinate + CoordinateOf(thread, j);
@@ -249,9 +335,9 @@ struct AccumulateKernel {
         r.part[e] = 0;
         s.factor[thread * kParts + e] = 0;
       }
-      StartChunks(a, thread, own, coordinate, begin, r);
+      StartChunks(a, thread, own, coordinate, begin, s, r);
     });
-    const int chunks = static_cast<int>((end - begin + kDepth - 1) / kDepth);
+    const int chunks = (end - begin + kDepth - 1) / kDepth;
     for (int chunk = 0; chunk < chunks; ++chunk) {
       const bool any =
           block.Any([&](int thread, Shared& s, ThreadRegisters& r) {
@@ -259,16 +345,25 @@ struct AccumulateKernel {
           });
       block.Start([&](int thread, Shared& s, ThreadRegisters& r) {
         if (chunk + 1 < chunks) {
-          LoadChunk(a, thread, own, coordinate,
-                    begin + int64_t{chunk + 1} * kDepth, r);
+          LoadChunk(a, thread, own, coordinate, begin + (chunk + 1) * kDepth,
+                    (chunk + 1) % 2, s, r);
         }
-        if (any) {
-          Multiply(thread, s.weights[chunk % 2], s.others[chunk % 2], r);
+        if constexpr (!kIsTensor) {
+          if (any) {
+            Multiply(thread, s.weights[chunk % 2], s.others[chunk % 2], r);
+          }
         }
         if (chunk % kFactorChunks == kFactorChunks - 1) {
           FlushFactor(thread, s, r);
         }
       });
+      if constexpr (kIsTensor) {
+        if (!any) continue;
+        block.StartLanes([&](int warp, Shared& s, const auto& lanes) {
+          TensorTile<Policy>::SubtractProducts(warp, s.weights[chunk % 2],
+                                               s.others[chunk % 2], lanes);
+        });
+      }
     }
     StoreSums(block, a, own, coordinate);
     if (a.factor != nullptr && coordinate == 0) StoreFactor(block, a, own);
@@ -279,25 +374,24 @@ struct AccumulateKernel {
                                            int64_t own, int64_t coordinate) {
     const int64_t owns = block.grid_x() * kTile;
     block.Start([&](int thread, Shared&, ThreadRegisters& r) {
-      TF_PAIRWISE_UNROLL for (int i = 0; i < kSide; ++i) {
+      TF_PAIRWISE_UNROLL for (int i = 0; i < kOwns; ++i) {
         const int64_t line = own + OwnOf(thread, i);
-        TF_PAIRWISE_UNROLL for (int p = 0; p < kSide / kPack; ++p) {
-          const int64_t k = coordinate + CoordinateOf(thread, p * kPack);
+        TF_PAIRWISE_UNROLL for (int p = 0; p < kWidth / kPiece; ++p) {
+          const int64_t k = coordinate + CoordinateOf(thread, p * kPiece);
           if (k >= a.row_stride) continue;
-          Pack<T> sum;
+          Piece sum;
           if (a.partials == nullptr) {
-            sum = *reinterpret_cast<const Pack<T>*>(a.sums +
-                                                    line * a.row_stride + k);
+            sum = PieceAt(a.sums, line * a.row_stride + k);
           }
-          TF_PAIRWISE_UNROLL for (int e = 0; e < kPack; ++e) {
-            const T own_sum = r.sum[i][p * kPack + e];
+          TF_PAIRWISE_UNROLL for (int e = 0; e < kPiece; ++e) {
+            const T own_sum = r.sum[i][p * kPiece + e];
             sum.v[e] = a.partials == nullptr ? sum.v[e] + own_sum : own_sum;
           }
           T* const out =
               a.partials == nullptr
                   ? a.sums + line * a.row_stride
                   : a.partials + (block.z() * owns + line) * a.row_stride;
-          *reinterpret_cast<Pack<T>*>(out + k) = sum;
+          *reinterpret_cast<Piece*>(out + k) = sum;
         }
       }
     });

@@ -8,8 +8,8 @@
 
 namespace tf_pairwise {
 
-// A block's tile: kTile x kTile sums, kSide x kSide to a thread (8 warps as 4 x
-// 2, lanes as 4 x 8), made kDepth terms at a time.
+// A block's tile: kTile x kTile sums, kSide * kSide to a thread (8 warps as 4 x
+// 2), made kDepth terms at a time.
 template <typename T>
 struct TileShape {
   static constexpr int kThreads = 256;
@@ -22,6 +22,13 @@ struct TileShape {
     return static_cast<int>(count < kTile ? count : kTile);
   }
 };
+
+// Whether a pair's sum over coordinates is a product of its points.
+template <class M>
+constexpr bool IsProduct() {
+  return M::kForm == GradientForm::kDifference ||
+         M::kForm == GradientForm::kProduct;
+}
 
 #if !defined(__CUDACC__)
 inline const char* MetricName(Euclidean) { return "euclidean"; }

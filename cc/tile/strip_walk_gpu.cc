@@ -1,3 +1,5 @@
+#include <type_traits>
+
 #include "cuda/driver.h"
 #include "tile/distances_gpu-inl.h"
 #include "tile/gradients_gpu-inl.h"
@@ -26,9 +28,20 @@ GradientForm FormOf(Metric metric) {
   return VisitMetric(metric, [](auto m) { return decltype(m)::kForm; });
 }
 
+// f(policy) of what makes the products.
+template <typename T, class F>
+Status VisitProducts(GpuProducts products, const F& f) {
+  if constexpr (sizeof(T) == 4) {
+    if (products == GpuProducts::kTf32) return f(Tf32());
+    if (products == GpuProducts::kTf32x3) return f(Tf32x3());
+  }
+  return f(CudaCores());
+}
+
 // The sums of one side.
 template <typename T, bool kTransposed>
-Status Accumulate(Metric metric, const AccumulateArguments<T>& arguments,
+Status Accumulate(Metric metric, GpuProducts products,
+                  const AccumulateArguments<T>& arguments,
                   const Stream& stream) {
   constexpr int kTile = TileShape<T>::kTile;
   const int64_t owns =
@@ -39,8 +52,24 @@ Status Accumulate(Metric metric, const AccumulateArguments<T>& arguments,
     return Launch<AccumulateKernel<T, true, kTransposed>>(stream, grid,
                                                           arguments);
   }
-  return Launch<AccumulateKernel<T, false, kTransposed>>(stream, grid,
-                                                         arguments);
+  return VisitProducts<T>(products, [&](auto policy) {
+    using K = AccumulateKernel<T, false, kTransposed, decltype(policy)>;
+    return Launch<K>(stream, grid, arguments);
+  });
+}
+
+// The distances of a metric, by what makes the products of its points, if it
+// has any.
+template <class M, class Policy, typename T>
+Status LaunchDistances(const Grid& grid, const DistancesArguments<T>& arguments,
+                       const Stream& stream) {
+  using Deep = DistancesKernel<M, T, true, Policy>;
+  if constexpr (!std::is_same_v<Policy, Tf32>) {
+    if (arguments.stride > Deep::kDepthBlock) {
+      return Launch<Deep>(stream, grid, arguments);
+    }
+  }
+  return Launch<DistancesKernel<M, T, false, Policy>>(stream, grid, arguments);
 }
 
 template <typename T>
@@ -129,10 +158,14 @@ Status MakeGpuDistances(const GpuOperand<T>& x, const GpuOperand<T>& y,
   const Grid grid = {Blocks(strip.columns, kTile), Blocks(strip.rows, kTile)};
   return VisitMetric(x.product, [&](auto metric) {
     using M = decltype(metric);
-    if (x.stride > DistancesKernel<M, T, true>::kDepthBlock) {
-      return Launch<DistancesKernel<M, T, true>>(stream, grid, arguments);
+    if constexpr (IsProduct<M>()) {
+      return VisitProducts<T>(x.products, [&](auto policy) {
+        using Policy = decltype(policy);
+        return LaunchDistances<M, Policy>(grid, arguments, stream);
+      });
+    } else {
+      return LaunchDistances<M, CudaCores>(grid, arguments, stream);
     }
-    return Launch<DistancesKernel<M, T, false>>(stream, grid, arguments);
   });
 }
 
@@ -168,7 +201,8 @@ Status StripWalk<T>::TakeStrip(const GpuSides<T>& of, const Strip<T>& strip,
         RoundUp(Blocks(strip.columns, splits_), TileShape<T>::kDepth);
     rows.splits = Blocks(strip.columns, rows.split_length);
   }
-  TF_PAIRWISE_RETURN_IF_ERROR((Accumulate<T, false>(x.metric, rows, stream)));
+  TF_PAIRWISE_RETURN_IF_ERROR(
+      (Accumulate<T, false>(x.metric, x.products, rows, stream)));
   if (splits_ > 1) {
     const int64_t owns = RoundUp(strip.rows, kTile);
     const int64_t elements = owns * x.stride;
@@ -184,7 +218,8 @@ Status StripWalk<T>::TakeStrip(const GpuSides<T>& of, const Strip<T>& strip,
       weights,  y.rows,     x.rows + strip.row * x.stride,
       x.stride, y.sums,     factor ? y.factor : nullptr,
       nullptr,  strip.rows, 1};
-  TF_PAIRWISE_RETURN_IF_ERROR((Accumulate<T, true>(y.metric, columns, stream)));
+  TF_PAIRWISE_RETURN_IF_ERROR(
+      (Accumulate<T, true>(y.metric, y.products, columns, stream)));
   if (!near) return Ok();
   TF_PAIRWISE_RETURN_IF_ERROR(
       (TakePairs<T, false, false>(x, y, weights, stream)));

@@ -44,5 +44,36 @@ TF_PAIRWISE_KERNEL(convert_bf16,
   TF_PAIRWISE_DISTANCES_(dot, Dot, type, suffix)                            \
   TF_PAIRWISE_DISTANCES_(chebyshev, Chebyshev, type, suffix)
 
+// The products on tensor cores, which have tf32 from sm_80 on.
+#if !defined(__CUDACC__) || __CUDA_ARCH__ >= 800
+
+#define TF_PAIRWISE_TENSOR_DISTANCES_(name, metric)                            \
+  TF_PAIRWISE_KERNEL(tf32_distances_##name##_f32,                              \
+                     tf_pairwise::DistancesKernel<tf_pairwise::metric, float,  \
+                                                  false, tf_pairwise::Tf32>)   \
+  TF_PAIRWISE_KERNEL(tf32x3_distances_##name##_f32,                            \
+                     tf_pairwise::DistancesKernel<tf_pairwise::metric, float,  \
+                                                  false, tf_pairwise::Tf32x3>) \
+  TF_PAIRWISE_KERNEL(tf32x3_deep_distances_##name##_f32,                       \
+                     tf_pairwise::DistancesKernel<tf_pairwise::metric, float,  \
+                                                  true, tf_pairwise::Tf32x3>)
+
+#define TF_PAIRWISE_TENSOR_GRADIENTS_(name, policy)                            \
+  TF_PAIRWISE_KERNEL(                                                          \
+      name##_accumulate_rows_f32,                                              \
+      tf_pairwise::AccumulateKernel<float, false, false, tf_pairwise::policy>) \
+  TF_PAIRWISE_KERNEL(                                                          \
+      name##_accumulate_columns_f32,                                           \
+      tf_pairwise::AccumulateKernel<float, false, true, tf_pairwise::policy>)
+
+TF_PAIRWISE_TENSOR_GRADIENTS_(tf32, Tf32)
+TF_PAIRWISE_TENSOR_GRADIENTS_(tf32x3, Tf32x3)
+TF_PAIRWISE_TENSOR_DISTANCES_(euclidean, Euclidean)
+TF_PAIRWISE_TENSOR_DISTANCES_(squared_euclidean, SquaredEuclidean)
+TF_PAIRWISE_TENSOR_DISTANCES_(cosine, Cosine)
+TF_PAIRWISE_TENSOR_DISTANCES_(dot, Dot)
+
+#endif
+
 TF_PAIRWISE_TILE_KERNELS_(float, f32)
 TF_PAIRWISE_TILE_KERNELS_(double, f64)
