@@ -180,6 +180,31 @@ def test_kernels_of_a_capability(capability):
         assert run(textwrap.dedent(code), CAPABILITY=capability) == str(expected)
 
 
+# The bits of a loss by CUDA cores, by default and by tensor cores.
+PRODUCTS = """
+    import os
+    x = np.random.default_rng(0).normal(size=(150, 65)).astype(np.DTYPE)
+    labels = gpu.array(np.arange(150) % 30)
+    made = []
+    for products in ("cuda_cores", "", "tensor_cores"):
+        os.environ["TF_PAIRWISE_GPU_PRODUCTS"] = products
+        loss = tpn.batch_triplet_loss(Array(), labels, margin=30.0, reduction="none")
+        made.append(loss.copy_to_host().tobytes())
+    print([bits != made[0] for bits in made])
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("capability", ["7.0", "7.5", "8.0", "9.0"])
+def test_tensor_cores_are_used_where_they_take_tf32(capability, dtype):
+    if image_for(capability) is None:
+        pytest.skip("a build without kernels for it")
+    code = textwrap.dedent(CALL) + textwrap.dedent(PRODUCTS).replace("DTYPE", dtype)
+    has = float(capability) >= 8
+    expected = [False, has and dtype == "float16", has]
+    assert run(code, CAPABILITY=capability) == str(expected)
+
+
 def test_release_builds_serve_all_from_volta_on():
     if BUILT != ["sm_70", "sm_80", "sm_90", "compute_90"]:
         pytest.skip("a build for some")
