@@ -7,7 +7,7 @@
 #include "cuda/block.h"
 #include "cuda/halves.h"
 #include "metric/metric-inl.h"
-#include "tile/pair_tiles_gpu-inl.h"
+#include "tile/pair_family_gpu-inl.h"
 
 // The loss over all pairs of a batch on a GPU: batch-inl.h's twin. A block
 // takes an anchor's row of a strip.
@@ -170,6 +170,7 @@ struct ContrastivePairs {
   };
   static constexpr OwnPair kOwn = OwnPair::kNone;
   static constexpr bool kByRow = false;
+  static constexpr int kLeastWidth = 64;
 
   static TF_PAIRWISE_DEVICE Common CommonOf(const Arguments& a) {
     return {a.margin, a.positive_margin};

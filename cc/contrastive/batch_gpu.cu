@@ -1,5 +1,6 @@
 #include "contrastive/batch_gpu-inl.h"
 #include "cuda/kernel.h"
+#include "tile/pair_tiles_gpu-inl.h"
 
 TF_PAIRWISE_KERNEL(contrastive_strip_f32,
                    tf_pairwise::ContrastiveStripKernel<float>)
@@ -12,11 +13,17 @@ TF_PAIRWISE_KERNEL(contrastive_total, tf_pairwise::ContrastiveTotalKernel)
       contrastive_pair_tiles_##products##width,                   \
       tf_pairwise::PairTilesKernel<tf_pairwise::ContrastivePairs, \
                                    tf_pairwise::policy, width>)
-#define TF_PAIRWISE_PAIR_TILES_OF_WIDTH_(width) \
-  TF_PAIRWISE_PAIR_TILES_(, CudaCores, width)   \
-  TF_PAIRWISE_PAIR_TILES_(tf32_, Tf32, width)   \
-  TF_PAIRWISE_PAIR_TILES_(tf32x3_, Tf32x3, width)
 
-TF_PAIRWISE_PAIR_TILES_OF_WIDTH_(64)
-TF_PAIRWISE_PAIR_TILES_OF_WIDTH_(128)
-TF_PAIRWISE_PAIR_TILES_OF_WIDTH_(256)
+TF_PAIRWISE_PAIR_TILES_(, CudaCores, 64)
+TF_PAIRWISE_PAIR_TILES_(, CudaCores, 128)
+TF_PAIRWISE_PAIR_TILES_(, CudaCores, 256)
+
+// Tensor cores have tf32 from sm_80 on.
+#if !defined(__CUDACC__) || __CUDA_ARCH__ >= 800
+TF_PAIRWISE_PAIR_TILES_(tf32_, Tf32, 64)
+TF_PAIRWISE_PAIR_TILES_(tf32_, Tf32, 128)
+TF_PAIRWISE_PAIR_TILES_(tf32_, Tf32, 256)
+TF_PAIRWISE_PAIR_TILES_(tf32x3_, Tf32x3, 64)
+TF_PAIRWISE_PAIR_TILES_(tf32x3_, Tf32x3, 128)
+TF_PAIRWISE_PAIR_TILES_(tf32x3_, Tf32x3, 256)
+#endif

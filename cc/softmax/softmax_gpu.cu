@@ -1,6 +1,5 @@
 #include "cuda/kernel.h"
 #include "softmax/kinds_gpu-inl.h"
-#include "softmax/tiles_gpu-inl.h"
 #include "softmax/totals_gpu-inl.h"
 
 #define TF_PAIRWISE_SOFTMAX_KERNELS(type, T)                         \
@@ -28,27 +27,3 @@
 TF_PAIRWISE_KERNEL(softmax_count_positives, tf_pairwise::CountPositivesKernel)
 TF_PAIRWISE_SOFTMAX_KERNELS(f32, float)
 TF_PAIRWISE_SOFTMAX_KERNELS(f64, double)
-
-// In pair tiles, by tensor cores alone.
-TF_PAIRWISE_KERNEL(softmax_logits, tf_pairwise::SoftmaxLogitsKernel)
-
-#define TF_PAIRWISE_PAIR_TILES_(family, Family, products, policy, width) \
-  TF_PAIRWISE_KERNEL(family##_pair_tiles_##products##_##width,           \
-                     tf_pairwise::PairTilesKernel<tf_pairwise::Family,   \
-                                                  tf_pairwise::policy, width>)
-#define TF_PAIRWISE_PAIR_TILES_BY_(products, policy, width)                   \
-  TF_PAIRWISE_PAIR_TILES_(logits, LogitSums<false>, products, policy, width)  \
-  TF_PAIRWISE_PAIR_TILES_(labelled_logits, LogitSums<true>, products, policy, \
-                          width)                                              \
-  TF_PAIRWISE_PAIR_TILES_(softmax, SoftmaxPairs<false>, products, policy,     \
-                          width)                                              \
-  TF_PAIRWISE_PAIR_TILES_(labelled_softmax, SoftmaxPairs<true>, products,     \
-                          policy, width)                                      \
-  TF_PAIRWISE_PAIR_TILES_(sigmoid, SigmoidPairs, products, policy, width)
-#define TF_PAIRWISE_PAIR_TILES_OF_WIDTH_(width) \
-  TF_PAIRWISE_PAIR_TILES_BY_(tf32, Tf32, width) \
-  TF_PAIRWISE_PAIR_TILES_BY_(tf32x3, Tf32x3, width)
-
-TF_PAIRWISE_PAIR_TILES_OF_WIDTH_(64)
-TF_PAIRWISE_PAIR_TILES_OF_WIDTH_(128)
-TF_PAIRWISE_PAIR_TILES_OF_WIDTH_(256)

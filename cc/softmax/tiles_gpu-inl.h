@@ -4,7 +4,7 @@
 #include "softmax/rows_gpu-inl.h"
 #include "softmax/softmax_pair-inl.h"
 #include "softmax/totals_gpu-inl.h"
-#include "tile/pair_tiles_gpu-inl.h"
+#include "tile/pair_family_gpu-inl.h"
 
 // The soft-max losses in pair tiles (tile/pair_tiles_gpu-inl.h). A walk makes
 // the log-sum-exps of the rows, and of the columns where the loss is symmetric;
@@ -68,6 +68,7 @@ struct LogitSums {
   };
   using Sums = NoRegisters;
   static constexpr bool kByRow = true;
+  static constexpr int kLeastWidth = 128;
   static constexpr OwnPair kOwn =
       kLabelled ? OwnPair::kNone : OwnPair::kIncluded;
 
@@ -203,6 +204,7 @@ struct SoftmaxPairs {
   };
   using Row = NoRegisters;
   static constexpr bool kByRow = false;
+  static constexpr int kLeastWidth = 128;
   static constexpr OwnPair kOwn = kLabelled ? OwnPair::kNone : OwnPair::kApart;
 
   static TF_PAIRWISE_DEVICE Point PointOf(const SoftmaxPoint* points,
@@ -292,6 +294,7 @@ struct SigmoidPairs {
   };
   using Row = NoRegisters;
   static constexpr bool kByRow = false;
+  static constexpr int kLeastWidth = 128;
   static constexpr OwnPair kOwn = OwnPair::kApart;
 
   static TF_PAIRWISE_DEVICE float WeightOf(const Arguments& a, int64_t i) {

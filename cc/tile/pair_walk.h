@@ -118,14 +118,16 @@ class PairWalk {
                      const PairTilesArguments<Family>& arguments,
                      const Stream& stream) const {
     const Grid grid = {splits.row_blocks, splits.splits};
-    switch (PairTilesWidth(arguments.d)) {
-      case 64:
+    const int width = PairTilesWidth(arguments.d);
+    if constexpr (Family::kLeastWidth == 64) {
+      if (width == 64) {
         return Launch<PairTilesKernel<Family, P, 64>>(stream, grid, arguments);
-      case 128:
-        return Launch<PairTilesKernel<Family, P, 128>>(stream, grid, arguments);
-      default:
-        return Launch<PairTilesKernel<Family, P, 256>>(stream, grid, arguments);
+      }
     }
+    if (width <= 128) {
+      return Launch<PairTilesKernel<Family, P, 128>>(stream, grid, arguments);
+    }
+    return Launch<PairTilesKernel<Family, P, 256>>(stream, grid, arguments);
   }
 
   static ProductMetric ProductOf(Metric metric);

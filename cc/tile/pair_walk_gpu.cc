@@ -18,9 +18,7 @@ constexpr int64_t LinesBytes() {
 
 template <class P>
 int64_t BytesOf(int width) {
-  return width == 64    ? LinesBytes<P, 64>()
-         : width == 128 ? LinesBytes<P, 128>()
-                        : LinesBytes<P, 256>();
+  return width <= 128 ? LinesBytes<P, 128>() : LinesBytes<P, 256>();
 }
 
 }  // namespace
