@@ -17,9 +17,10 @@ from tests import calls, inputs
 # Of the largest number of a result: sums of floats in another order.
 TOLERANCE = {"float64": 1e-9, "float32": 2e-5, "bfloat16": 1.6e-2, "float16": 2e-3}
 DTYPES = tuple(TOLERANCE)
+HALVES = ("float16", "bfloat16")
 # Of what is made of halves, in float32 too: tensor cores take their centred or normalised points
 # as tf32, of 11 bits.
-OF_HALVES = 1e-3
+OF_HALVES = TOLERANCE["float16"]
 # What reads all pairs of two sets of points, and the metrics by which these are products.
 OF_ALL_PAIRS = (
     "pairwise_distance",
@@ -90,7 +91,7 @@ def _of(call, dtype, what="", **changed) -> Iterator[Case]:
 
 
 def _tolerance(dtype):
-    return OF_HALVES if dtype in ("float16", "bfloat16") else None
+    return OF_HALVES if dtype in HALVES else None
 
 
 def _small():

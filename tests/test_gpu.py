@@ -91,8 +91,7 @@ def test_what_makes_products(dtype, metric, monkeypatch):
         made[products] = gpu.back(run(gpu, case)[0]).tobytes()
     two_ways = dtype != "float64" and metric in gpu_cases.PRODUCTS
     assert (made["cuda_cores"] != made["tensor_cores"]) == two_ways
-    halves = dtype in ("float16", "bfloat16")
-    assert made[""] == made["tensor_cores" if halves else "cuda_cores"]
+    assert made[""] == made["tensor_cores" if dtype in gpu_cases.HALVES else "cuda_cores"]
 
 
 @pytest.mark.parametrize("shape", [(9, 5), (3, 9, 5), (2, 70, 3)], ids=str)

@@ -211,7 +211,8 @@ struct DistancesKernel {
       });
       if constexpr (kIsTensor) {
         block.StartLanes([&](int warp, Shared& s, const auto& lanes) {
-          TensorTile<Policy>::AddProducts(warp, s.x[stage], s.y[stage], lanes);
+          TensorTile<Policy>::template AddProducts<!kDeep>(warp, s.x[stage],
+                                                           s.y[stage], lanes);
         });
         if constexpr (kDeep) {
           if (joins) {

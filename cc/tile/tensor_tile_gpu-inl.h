@@ -40,8 +40,8 @@ struct TensorTile {
   // sum[i][j] += x y^T, of 16 coordinates. A lane has a pack of each line that
   // it reads, and each step takes two of its coordinates; 8 lines are as many
   // packs as there are lanes. The element of (i, j) is (Policy::Row(i),
-  // Policy::Column(j)).
-  template <class Lanes>
+  // Policy::Column(j)). kSettles: there are registers for x.
+  template <bool kSettles, class Lanes>
   static TF_PAIRWISE_DEVICE void AddProducts(int warp, const Pack<float>* x,
                                              const Pack<float>* y,
                                              const Lanes& lanes) {
@@ -55,8 +55,10 @@ struct TensorTile {
         const Pack<float> high = lines[8 * kPointLine + lane];
         TF_PAIRWISE_UNROLL for (int step = 0; step < kSteps; ++step) {
           const int k = 2 * step;
-          const float from[4] = {Settled(low.v[k]), Settled(high.v[k]),
-                                 Settled(low.v[k + 1]), Settled(high.v[k + 1])};
+          const float from[4] = {Settled<kSettles>(low.v[k]),
+                                 Settled<kSettles>(high.v[k]),
+                                 Settled<kSettles>(low.v[k + 1]),
+                                 Settled<kSettles>(high.v[k + 1])};
           Policy::Load(from, a[lane].v[tile][step]);
         }
       }
@@ -157,9 +159,10 @@ struct TensorTile {
 
   // The same number by an operation that compilers leave: what was loaded into
   // other registers than a fragment's is else moved there at each product.
-  // (Numbers that are split are new ones anyway.)
+  // (Cutting off bits is none that they leave: the product does so itself.)
+  template <bool kSettles>
   static TF_PAIRWISE_DEVICE float Settled(float x) {
-    return Policy::kTerms == 1 ? x + 0.0f : x;
+    return kSettles ? x + 0.0f : x;
   }
 };
 
