@@ -277,6 +277,25 @@ def pair_tiles():
                 yield from _contrastive_of_others(dtype, metric, reduction)
 
 
+def many_columns():
+    """Of many tiles, for kernels whose blocks have them all."""
+    for metric in ("euclidean", "squared_euclidean", "cosine", "dot"):
+        yield from _close_batches(metric)
+    for n, d in ((600, 40), (530, 100), (520, 200)):
+        for dtype in ("float32", "bfloat16"):
+            yield _batch_contrastive(n, d, dtype=dtype)
+            for function in ("supervised_contrastive_loss", "info_nce_loss"):
+                x, y = inputs.points(n, d), inputs.points(n, d, seed=1)
+                arguments = dict(temperature=0.5, with_gradient=True)
+                if function == "info_nce_loss":
+                    arguments.update(queries=x, keys=y, symmetric=d == 100)
+                else:
+                    labels = (np.arange(n) % 50).astype(np.int64)
+                    arguments.update(embeddings=x, labels=labels, sample_weight=inputs.weights(n))
+                name = f"{function} {n} x {d} {dtype}"
+                yield Case(name, function, _in(dtype, arguments), _tolerance(dtype))
+
+
 def _batch_contrastive(n, d, what="", dtype="float32", **arguments):
     x = inputs.points(n, d, seed=d) if "embeddings" not in arguments else arguments["embeddings"]
     labels = (np.arange(n) * 7 % max(n // 4, 1)).astype(np.int64) << 31

@@ -17,6 +17,7 @@ from tf_pairwise import numpy as tpn
 ALL = gpu_cases.cases()
 EACH = gpu_cases.one_of_each()
 PRODUCTS = gpu_cases.of_products()
+MANY = {case.name: case for case in gpu_cases.many_columns()}
 AGAIN = EACH | {c.name: c for c in gpu_cases.pair_tiles() if " euclidean" in c.name}
 
 
@@ -72,6 +73,15 @@ def test_like_the_host(case, monkeypatch):
 @pytest.mark.parametrize("case", PRODUCTS.values(), ids=PRODUCTS)
 def test_like_the_host_on_tensor_cores(case, monkeypatch):
     monkeypatch.setenv("TF_PAIRWISE_GPU_PRODUCTS", "tensor_cores")
+    test_like_the_host(case, monkeypatch)
+
+
+@pytest.mark.parametrize("products", ["cuda_cores", "tensor_cores"])
+@pytest.mark.parametrize("case", MANY.values(), ids=MANY)
+def test_many_columns_to_a_block(case, products, monkeypatch):
+    """Where columns are not split, a block has all tiles of its rows, one after another."""
+    monkeypatch.setenv("TF_PAIRWISE_GPU_PRODUCTS", products)
+    monkeypatch.setenv("TF_PAIRWISE_GPU_BLOCKS", "1")
     test_like_the_host(case, monkeypatch)
 
 

@@ -14,7 +14,9 @@
 namespace tf_pairwise {
 
 // How the columns of a walk's rows are split among blocks: by the shape alone,
-// until there are enough blocks to keep a GPU busy for some rounds.
+// until there are enough blocks to keep a GPU busy for some rounds (512, or
+// TF_PAIRWISE_GPU_BLOCKS, for measurements and tests: it changes the last
+// bits).
 struct PairSplits {
   int64_t row_blocks = 0;
   int64_t splits = 1;

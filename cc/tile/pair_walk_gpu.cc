@@ -1,3 +1,5 @@
+#include <cstdlib>
+
 #include "tile/pair_walk.h"
 
 namespace tf_pairwise {
@@ -21,6 +23,13 @@ int64_t BytesOf(int width) {
   return width <= 128 ? LinesBytes<P, 128>() : LinesBytes<P, 256>();
 }
 
+// Two blocks for each SM of a large GPU, twice.
+int64_t BlocksWanted() {
+  const char* const said = std::getenv("TF_PAIRWISE_GPU_BLOCKS");
+  const int64_t blocks = said == nullptr ? 0 : std::atoll(said);
+  return blocks > 0 ? blocks : 512;
+}
+
 }  // namespace
 
 int PairTilesWidth(int64_t d) {
@@ -28,12 +37,12 @@ int PairTilesWidth(int64_t d) {
 }
 
 PairSplits SplitPairs(int64_t rows, int64_t columns, int width) {
-  constexpr int64_t kEnough = 512;
+  const int64_t enough = BlocksWanted();
   const int64_t tile = width > 128 ? 32 : 64;
   PairSplits splits;
   splits.row_blocks = Blocks(rows, kRows);
   int64_t wanted = 1;
-  while (wanted * splits.row_blocks < kEnough && wanted * tile < columns) {
+  while (wanted * splits.row_blocks < enough && wanted * tile < columns) {
     wanted *= 2;
   }
   splits.split_columns = RoundUp(Blocks(columns, wanted), tile);
