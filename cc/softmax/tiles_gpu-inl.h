@@ -67,7 +67,7 @@ struct LogitSums {
     }
   };
   using Sums = NoRegisters;
-  static constexpr bool kByRow = true;
+  static constexpr bool kByRow = true, kRoots = false;
   static constexpr int kLeastWidth = 128;
   static constexpr OwnPair kOwn =
       kLabelled ? OwnPair::kNone : OwnPair::kIncluded;
@@ -203,7 +203,7 @@ struct SoftmaxPairs {
     float columns_count;  // 1 or 0
   };
   using Row = NoRegisters;
-  static constexpr bool kByRow = false;
+  static constexpr bool kByRow = false, kRoots = false;
   static constexpr int kLeastWidth = 128;
   static constexpr OwnPair kOwn = kLabelled ? OwnPair::kNone : OwnPair::kApart;
 
@@ -293,7 +293,7 @@ struct SigmoidPairs {
     float factor, bias;  // of the logit of a distance
   };
   using Row = NoRegisters;
-  static constexpr bool kByRow = false;
+  static constexpr bool kByRow = false, kRoots = false;
   static constexpr int kLeastWidth = 128;
   static constexpr OwnPair kOwn = OwnPair::kApart;
 

@@ -17,6 +17,8 @@
 //     static Point ColumnOf(const Arguments& a, int64_t j);
 //     struct Common {...};             // what all pairs of a tile read
 //     static Common CommonOf(const Arguments& a);
+//     // Whether its distances may be roots.
+//     static constexpr bool kRoots;
 //     // Of its kernels: 64, or 128 where fewer coordinates are too rare for
 //     // one of their own.
 //     static constexpr int kLeastWidth;

@@ -85,16 +85,20 @@ struct PairTilesKernel {
     int itself;         // column - row of what is no pair, within the tile
   };
 
+  // A thread copies the same pack of every some lines.
   template <int kCount>
   static TF_PAIRWISE_DEVICE void CopyLines(int thread, const float* rows,
                                            int stride, Pack<float>* lines) {
-    const int packs = stride / Pack<float>::kSize;
-    for (int q = thread; q < kCount * packs; q += kThreads) {
-      const int r = q / packs, p = q % packs;
-      CopyAsync(lines + r * kLine + p,
-                reinterpret_cast<const Pack<float>*>(
-                    rows + static_cast<int64_t>(r) * stride) +
-                    p);
+    constexpr int kPacks = kWidth / Pack<float>::kSize;
+    constexpr int kAtOnce = kThreads / kPacks;
+    const int p = thread % kPacks, r = thread / kPacks;
+    if (p * Pack<float>::kSize >= stride) return;
+    rows += r * stride;
+    TF_PAIRWISE_UNROLL for (int turn = 0; turn < kCount / kAtOnce; ++turn) {
+      CopyAsync(
+          lines + (r + turn * kAtOnce) * kLine + p,
+          reinterpret_cast<const Pack<float>*>(rows + turn * kAtOnce * stride) +
+              p);
     }
   }
 
@@ -118,7 +122,9 @@ struct PairTilesKernel {
     const int64_t first = block.y() * a.split_columns;
     const int64_t end =
         first + a.split_columns < a.y_n ? first + a.split_columns : a.y_n;
-    float* const sums = a.sums + (block.y() * a.padded_n + row) * a.stride;
+    float* const sums = a.with_gradient
+                            ? a.sums + (block.y() * a.padded_n + row) * a.stride
+                            : nullptr;
     block.Start([&](int thread, Shared& s, ThreadRegisters&) {
       CopyLines<kRows>(thread, a.x_rows + row * a.stride, a.stride, s.x);
       if (first < end) CopyColumns(a, thread, first, 0, s);
@@ -163,7 +169,8 @@ struct PairTilesKernel {
           AddRows(a, place, warp, buffer, s, tile, r);
           return;
         } else {
-          float* const own_sums = sums + warp * kWarpRows * a.stride;
+          float* const own_sums =
+              a.with_gradient ? sums + warp * kWarpRows * a.stride : nullptr;
           TakeTile(a, place, warp, static_cast<int>(column - flushed) / 32,
                    buffer, tile, s, r);
           if (!flush) return;
@@ -237,8 +244,8 @@ struct PairTilesKernel {
                                           int word, int buffer, Tile& tile,
                                           Shared& s, WarpRegisters& r) {
     PerLane<unsigned> suspects;
-    if (a.product.root) {
-      MakeWeights<true>(a, place, warp, buffer, s, tile, suspects, r);
+    if (Family::kRoots && a.product.root) {
+      MakeWeights<Family::kRoots>(a, place, warp, buffer, s, tile, suspects, r);
     } else {
       MakeWeights<false>(a, place, warp, buffer, s, tile, suspects, r);
     }

@@ -28,6 +28,16 @@ struct PairSplits {
 int PairTilesWidth(int64_t d);
 PairSplits SplitPairs(int64_t rows, int64_t columns, int width);
 
+// No less than the shared memory of a kernel, whatever its family.
+template <class P, int kWidth>
+constexpr int64_t PairTilesBytes() {
+  constexpr int64_t kLine = LinePacks(kWidth) * sizeof(Pack<float>);
+  constexpr int64_t kColumns = kWidth > 128 ? 32 : 64;
+  constexpr int64_t kBuffers = P::kIsTensor ? 2 : 1;
+  return (64 + kBuffers * kColumns) * (kLine + 36) +
+         4 * sizeof(typename P::Own) + 5 * 1024;
+}
+
 // TileWalk's twin on a GPU, for a weight that hangs on the pair alone: a kernel
 // to a side (pair_tiles_gpu-inl.h), which stores no distance. Floats and
 // halves, D <= 256, metrics that are made of products, where TakesPairTiles
@@ -121,15 +131,17 @@ class PairWalk {
                      const Stream& stream) const {
     const Grid grid = {splits.row_blocks, splits.splits};
     const int width = PairTilesWidth(arguments.d);
+    using Middle = PairTilesKernel<Family, P, 128>;
+    using Wide = PairTilesKernel<Family, P, 256>;
+    static_assert(sizeof(typename Middle::Shared) <= PairTilesBytes<P, 128>() &&
+                  sizeof(typename Wide::Shared) <= PairTilesBytes<P, 256>());
     if constexpr (Family::kLeastWidth == 64) {
       if (width == 64) {
         return Launch<PairTilesKernel<Family, P, 64>>(stream, grid, arguments);
       }
     }
-    if (width <= 128) {
-      return Launch<PairTilesKernel<Family, P, 128>>(stream, grid, arguments);
-    }
-    return Launch<PairTilesKernel<Family, P, 256>>(stream, grid, arguments);
+    return width <= 128 ? Launch<Middle>(stream, grid, arguments)
+                        : Launch<Wide>(stream, grid, arguments);
   }
 
   static ProductMetric ProductOf(Metric metric);

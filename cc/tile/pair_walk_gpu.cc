@@ -7,20 +7,9 @@ namespace {
 
 constexpr int64_t kRows = 64;  // PairTilesKernel::kRows
 
-// The largest kernel's shared memory of a width, whatever the family: some
-// hundred bytes are its own.
-template <class P, int kWidth>
-constexpr int64_t LinesBytes() {
-  constexpr int64_t kLine = LinePacks(kWidth) * sizeof(Pack<float>);
-  constexpr int64_t kColumns = kWidth > 128 ? 32 : 64;
-  constexpr int64_t kBuffers = P::kIsTensor ? 2 : 1;
-  return (kRows + kBuffers * kColumns) * (kLine + 32) +
-         4 * sizeof(typename P::Own) + 4096;
-}
-
 template <class P>
 int64_t BytesOf(int width) {
-  return width <= 128 ? LinesBytes<P, 128>() : LinesBytes<P, 256>();
+  return width <= 128 ? PairTilesBytes<P, 128>() : PairTilesBytes<P, 256>();
 }
 
 // Two blocks for each SM of a large GPU, twice.
