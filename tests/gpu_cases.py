@@ -70,7 +70,7 @@ def one_of_each() -> dict[str, Case]:
     return found
 
 
-def of_products() -> dict[str, Case]:
+def of_products(of: Mapping[str, Case]) -> dict[str, Case]:
     """Those of float32 that multiply points, which tensor cores do where they are told to."""
 
     def multiplies(case):
@@ -79,7 +79,7 @@ def of_products() -> dict[str, Case]:
         of_floats = getattr(points, "dtype", None) == np.float32
         return case.function in OF_ALL_PAIRS and metric in PRODUCTS and of_floats
 
-    return {name: case for name, case in cases().items() if multiplies(case)}
+    return {name: case for name, case in of.items() if multiplies(case)}
 
 
 def _of(call, dtype, what="", **changed) -> Iterator[Case]:
@@ -87,10 +87,10 @@ def _of(call, dtype, what="", **changed) -> Iterator[Case]:
     for function, arguments in calls.numpy_steps(call, call.arrays(dtype), **changed):
         gradient = " gradient" if function.endswith("_gradient") else ""
         name = f"{dtype} {call.name}{gradient}{what}"
-        yield Case(name, function, arguments, _tolerance(dtype))
+        yield Case(name, function, arguments, tolerance_of(dtype))
 
 
-def _tolerance(dtype):
+def tolerance_of(dtype):
     return OF_HALVES if dtype in HALVES else None
 
 
@@ -195,14 +195,14 @@ def _batches():
             upstream = np.cos(np.arange(np.prod(shape), dtype=np.float32)).reshape(shape)
             upstream[1, 3, 2] = np.nan
             for dtype in DTYPES:
-                of = _in(dtype, {**arguments, "upstream": upstream})
+                of = in_dtype(dtype, {**arguments, "upstream": upstream})
                 name = f"{dtype} pairwise_distance_gradient batch {what}"
                 yield Case(name, "pairwise_distance_gradient", of)
     x = inputs.points(2, 180, 130)
     yield Case("pairwise_distance large batch", "pairwise_distance", dict(x=x, y=-x))
 
 
-def _in(dtype, arguments):
+def in_dtype(dtype, arguments):
     """Arrays of float32 in a dtype."""
     dtype = ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype
     return {
@@ -249,85 +249,6 @@ def _contrastive():
     x = inputs.points(40_000, 2)  # more than a grid has warps
     arguments = dict(x1=x, x2=x[::-1].copy(), labels=similar, reduction="mean_nonzero")
     yield Case("contrastive_loss long", "contrastive_loss", dict(arguments, with_gradient=True))
-    yield from pair_tiles()
-
-
-def pair_tiles():
-    """batch_contrastive_loss around the tiles of the kernels that hold a pair in registers."""
-    for n, d in ((1, 3), (2, 1), (63, 16), (64, 17), (65, 64), (129, 65), (70, 128), (66, 129),
-                 (130, 250), (67, 256), (67, 257), (1100, 5)):  # fmt: skip
-        metrics = inputs.METRICS if n < 100 else ("euclidean",)
-        for metric in metrics:
-            yield _batch_contrastive(n, d, metric=metric)
-    for metric in ("euclidean", "squared_euclidean", "cosine", "dot"):
-        yield from _close_batches(metric)
-        x = inputs.points(70, 9)
-        x[[3, 20, 69], [0, 8, 4]] = np.nan, np.inf, 1e30
-        weights = np.zeros(70, np.float32)
-        weights[[3, 11, 40, 41, 66]] = 1, 0.5, 2, 1, -1
-        for what, of in (
-            ("", weights),
-            ("NaN has no weight, ", np.where(weights == 1, 0, weights)),
-        ):
-            name = f"{what}weights mostly zero, not finite"
-            arguments = dict(metric=metric, sample_weight=of.astype(np.float32))
-            yield _batch_contrastive(70, 9, name, embeddings=x, **arguments)
-        for dtype in ("float32", "bfloat16", "float16"):
-            for reduction in ("mean", "sum", "mean_nonzero"):
-                yield from _contrastive_of_others(dtype, metric, reduction)
-
-
-def many_columns():
-    """Of many tiles, for kernels whose blocks have them all."""
-    for metric in ("euclidean", "squared_euclidean", "cosine", "dot"):
-        yield from _close_batches(metric)
-    for n, d in ((600, 40), (530, 100), (520, 200)):
-        for dtype in ("float32", "bfloat16"):
-            yield _batch_contrastive(n, d, dtype=dtype)
-            for function in ("supervised_contrastive_loss", "info_nce_loss"):
-                x, y = inputs.points(n, d), inputs.points(n, d, seed=1)
-                arguments = dict(temperature=0.5, with_gradient=True)
-                if function == "info_nce_loss":
-                    arguments.update(queries=x, keys=y, symmetric=d == 100)
-                else:
-                    labels = (np.arange(n) % 50).astype(np.int64)
-                    arguments.update(embeddings=x, labels=labels, sample_weight=inputs.weights(n))
-                name = f"{function} {n} x {d} {dtype}"
-                yield Case(name, function, _in(dtype, arguments), _tolerance(dtype))
-
-
-def _batch_contrastive(n, d, what="", dtype="float32", **arguments):
-    x = inputs.points(n, d, seed=d) if "embeddings" not in arguments else arguments["embeddings"]
-    labels = (np.arange(n) * 7 % max(n // 4, 1)).astype(np.int64) << 31
-    spread = np.float32(np.sqrt(2 * d))
-    made = dict(embeddings=x, labels=labels, margin=float(1.2 * spread), with_gradient=True)
-    made.update(sample_weight=inputs.weights(n), positive_margin=0.1)
-    made.update(arguments)
-    options = " ".join(str(v) for v in arguments.values() if isinstance(v, str))
-    name = f"batch_contrastive_loss tiles {n} x {d} {options} {what} {dtype}"
-    return Case(name, "batch_contrastive_loss", _in(dtype, made), _tolerance(dtype))
-
-
-def _close_batches(metric):
-    """Pairs that are nearly the same, the same and zero, in tiles before and after a flush."""
-    x = inputs.points(1050, 6)
-    for i, j in ((0, 1), (5, 63), (62, 64), (7, 511), (8, 512), (9, 1049), (600, 1040)):
-        x[j] = x[i] + np.float32(1e-3) * x[j]
-    x[100] = x[900] = x[901]
-    x[40] = x[41] = 0
-    weights = inputs.weights(1050)
-    weights[9] = 0
-    options = dict(metric=metric, positive_margin=0.0, sample_weight=weights)
-    yield _batch_contrastive(1050, 6, "close", embeddings=x, **options)
-
-
-def _contrastive_of_others(dtype, metric, reduction):
-    refs = inputs.points(150, 20, seed=7)
-    refs[30:100] = inputs.points(70, 20, seed=20)  # the anchors themselves
-    refs[101] = refs[35] * np.float32(1.01)
-    options = dict(ref_embeddings=refs, ref_labels=(np.arange(150) % 9).astype(np.int64) << 31)
-    options.update(self_offset=30, metric=metric, reduction=reduction)
-    yield _batch_contrastive(70, 20, f"others {reduction} ", dtype, **options)
 
 
 def _triplet():

@@ -10,15 +10,16 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tests import calls, cuda_host, gpu_arrays, gpu_cases, inputs
+from tests import calls, cuda_host, gpu_arrays, gpu_cases, gpu_tiles, inputs
 from tf_pairwise import _numpy
 from tf_pairwise import numpy as tpn
 
-ALL = gpu_cases.cases()
+TILES = gpu_tiles.cases()
+ALL = gpu_cases.cases() | TILES
 EACH = gpu_cases.one_of_each()
-PRODUCTS = gpu_cases.of_products()
-MANY = {case.name: case for case in gpu_cases.many_columns()}
-AGAIN = EACH | {c.name: c for c in gpu_cases.pair_tiles() if " euclidean" in c.name}
+PRODUCTS = gpu_cases.of_products(ALL)
+MANY = {case.name: case for case in gpu_tiles.many_columns()}
+AGAIN = EACH | {name: case for name, case in TILES.items() if " euclidean" in name}
 
 
 @pytest.fixture(autouse=True, scope="module")

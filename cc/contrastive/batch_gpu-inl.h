@@ -169,7 +169,7 @@ struct ContrastivePairs {
     float margin, positive_margin;
   };
   static constexpr OwnPair kOwn = OwnPair::kNone;
-  static constexpr bool kByRow = false, kRoots = true;
+  static constexpr bool kByRow = false, kRoots = true, kRescues = true;
   static constexpr int kLeastWidth = 64;
 
   static TF_PAIRWISE_DEVICE Common CommonOf(const Arguments& a) {

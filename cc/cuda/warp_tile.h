@@ -51,10 +51,14 @@ TF_PAIRWISE_DEVICE void ReduceGroups(PerLane<V>& values, const Op& op) {
   }
 }
 
-// Whether f(lane) is true in any lane.
+// Whether f(lane) is true in any lane; in which, a bit each.
 template <class F>
 TF_PAIRWISE_DEVICE bool AnyLane(const F& f) {
   return __any_sync(~0u, f(static_cast<int>(threadIdx.x) % kWarp)) != 0;
+}
+template <class F>
+TF_PAIRWISE_DEVICE unsigned WhichLanes(const F& f) {
+  return __ballot_sync(~0u, f(static_cast<int>(threadIdx.x) % kWarp));
 }
 
 TF_PAIRWISE_DEVICE unsigned BitsOf(float x) { return __float_as_uint(x); }
@@ -103,10 +107,14 @@ void ReduceGroups(PerLane<V>& values, const Op& op) {
 }
 
 template <class F>
+unsigned WhichLanes(const F& f) {
+  unsigned bits = 0;
+  EachLane([&](int lane) { bits |= (f(lane) ? 1u : 0u) << lane; });
+  return bits;
+}
+template <class F>
 bool AnyLane(const F& f) {
-  bool any = false;
-  EachLane([&](int lane) { any = f(lane) || any; });
-  return any;
+  return WhichLanes(f) != 0;
 }
 
 inline unsigned BitsOf(float x) {

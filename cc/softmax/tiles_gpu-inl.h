@@ -67,7 +67,7 @@ struct LogitSums {
     }
   };
   using Sums = NoRegisters;
-  static constexpr bool kByRow = true, kRoots = false;
+  static constexpr bool kByRow = true, kRoots = false, kRescues = false;
   static constexpr int kLeastWidth = 128;
   static constexpr OwnPair kOwn =
       kLabelled ? OwnPair::kNone : OwnPair::kIncluded;
@@ -83,11 +83,12 @@ struct LogitSums {
     return {static_cast<float>(-a.scalars->inverse_temperature)};
   }
 
-  template <int kCount>
+  template <int kCount, class At>
   static TF_PAIRWISE_DEVICE void Add(const Common& common, const Point& row,
                                      const Point (&columns)[kCount],
                                      const float (&distances)[kCount],
-                                     unsigned there, unsigned own, Row& sums) {
+                                     unsigned there, unsigned own, const At&,
+                                     Row& sums) {
     float logits[kCount];
     float positives = 0;
     TF_PAIRWISE_UNROLL for (int j = 0; j < kCount; ++j) {
@@ -102,6 +103,8 @@ struct LogitSums {
     sums.logits.Add(logits);
     sums.positives += static_cast<double>(positives);
   }
+  static TF_PAIRWISE_DEVICE void AddDirect(const Arguments&, int64_t, int64_t,
+                                           float, Row&) {}
   static TF_PAIRWISE_DEVICE void Store(const Arguments& a, int64_t split,
                                        int64_t i, const Row& sums) {
     a.parts[split * a.rows + i] = {static_cast<double>(sums.logits.largest),
@@ -203,7 +206,7 @@ struct SoftmaxPairs {
     float columns_count;  // 1 or 0
   };
   using Row = NoRegisters;
-  static constexpr bool kByRow = false, kRoots = false;
+  static constexpr bool kByRow = false, kRoots = false, kRescues = true;
   static constexpr int kLeastWidth = 128;
   static constexpr OwnPair kOwn = kLabelled ? OwnPair::kNone : OwnPair::kApart;
 
@@ -293,7 +296,7 @@ struct SigmoidPairs {
     float factor, bias;  // of the logit of a distance
   };
   using Row = NoRegisters;
-  static constexpr bool kByRow = false, kRoots = false;
+  static constexpr bool kByRow = false, kRoots = false, kRescues = true;
   static constexpr int kLeastWidth = 128;
   static constexpr OwnPair kOwn = OwnPair::kApart;
 

@@ -43,12 +43,17 @@
 //     // Of what is kept of rows (kByRow is true):
 //     struct Row {...};                // of a row, with +
 //     static Row None();               // of no pairs
+//     // Whether close pairs are made by themselves.
+//     static constexpr bool kRescues;
 //     // Adds a lane's pairs of a row, which are there and which are its own
-//     // by bits.
+//     // by bits; column j of them is at(j).
 //     static void Add(const Common& common, const Point& row,
 //                     const Point (&columns)[kCount],
 //                     const float (&distances)[kCount], unsigned there,
-//                     unsigned own, Row& sums);
+//                     unsigned own, const At& at, Row& sums);
+//     // The same of a pair that is made by itself.
+//     static void AddDirect(const Arguments& a, int64_t i, int64_t j,
+//                           float distance, Row& sums);
 //     static void Store(const Arguments& a, int64_t split, int64_t i,
 //                       const Row& sums);
 //   };
@@ -99,6 +104,15 @@ inline ProductMetric ProductMetricOf() {
   metric.root = IsRoot()(typename M::Slope());
   return metric;
 }
+
+template <bool kFirst, class A, class B>
+struct IfElse {
+  using Type = A;
+};
+template <class A, class B>
+struct IfElse<false, A, B> {
+  using Type = B;
+};
 
 template <class Family>
 struct PairTilesArguments {
@@ -153,6 +167,35 @@ struct DirectWeight {
   }
 };
 
+// The distance of a pair by itself, by a warp.
+template <class Family>
+TF_PAIRWISE_DEVICE float DistanceOf(const PairTilesArguments<Family>& a,
+                                    int64_t i, int64_t j) {
+  if (a.product.cancels) {
+    const WarpPoints<float> points = {a.x_source + i * a.d,
+                                      a.y_source + j * a.d, a.d};
+    return VisitMetric(a.metric, DirectDistance{points});
+  }
+  const WarpPoints<float> rows = {a.x_rows + i * a.stride,
+                                  a.y_rows + j * a.stride, a.d};
+  return NegMulAdd(a.product.multiple,
+                   static_cast<float>(rows.Sum(ProductElement())),
+                   a.x_term[i] + a.y_term[j]);
+}
+
+// f(i, j) for the pairs of some rows that are marked, a bit each, of the
+// columns from `column` on.
+template <class F>
+TF_PAIRWISE_DEVICE void EachMarked(int64_t row, int rows, int64_t column,
+                                   int words, const unsigned* marks,
+                                   const F& f) {
+  TF_PAIRWISE_LOOP for (int q = 0; q < rows * words; ++q) {
+    for (unsigned left = marks[q]; left != 0; left &= left - 1) {
+      f(row + q / words, column + q % words * 32 + LowestBit(left));
+    }
+  }
+}
+
 // Some rows' close pairs, by a warp: a bit each, of the columns from `column`
 // on. Their losses are returned, and go into the rows' sums with their part of
 // the gradient.
@@ -161,37 +204,23 @@ TF_PAIRWISE_DEVICE_CALL typename Family::Sums RescuePairs(
     const PairTilesArguments<Family>& a, int64_t row, int rows, int64_t column,
     int words, const unsigned* suspects, float* sums) {
   typename Family::Sums results = {};
-  TF_PAIRWISE_LOOP for (int q = 0; q < rows * words; ++q) {
-    const int64_t i = row + q / words;
-    for (unsigned left = suspects[q]; left != 0; left &= left - 1) {
-      const int64_t j = column + q % words * 32 + LowestBit(left);
-      const float* const x = a.x_source + i * a.d;
-      const float* const y = a.y_source + j * a.d;
-      const float* const y_row = a.y_rows + j * a.stride;
-      float distance;
-      if (a.product.cancels) {
-        distance =
-            VisitMetric(a.metric, DirectDistance{WarpPoints<float>{x, y, a.d}});
-      } else {
-        const WarpPoints<float> rows = {a.x_rows + i * a.stride, y_row, a.d};
-        distance = NegMulAdd(a.product.multiple,
-                             static_cast<float>(rows.Sum(ProductElement())),
-                             a.x_term[i] + a.y_term[j]);
+  EachMarked(row, rows, column, words, suspects, [&](int64_t i, int64_t j) {
+    const float distance = DistanceOf(a, i, j);
+    const float slope = Family::DirectSlope(a.family, i, j, distance, results);
+    const float weight = VisitSlope(a.metric, DirectWeight{slope, distance});
+    if (!a.with_gradient || weight == 0) return;
+    const float* const x = a.x_source + i * a.d;
+    const float* const y = a.y_source + j * a.d;
+    const float* const y_row = a.y_rows + j * a.stride;
+    float* const sum = sums + (i - row) * a.stride;
+    EachLane([&](int lane) {
+      for (int k = lane; k < a.d; k += kWarp) {
+        sum[k] += a.product.difference
+                      ? L2::Part(weight, x[k], y[k])
+                      : MinusProduct::Part(weight, 0.0f, y_row[k]);
       }
-      const float slope =
-          Family::DirectSlope(a.family, i, j, distance, results);
-      const float weight = VisitSlope(a.metric, DirectWeight{slope, distance});
-      if (!a.with_gradient || weight == 0) continue;
-      float* const sum = sums + q / words * a.stride;
-      EachLane([&](int lane) {
-        for (int k = lane; k < a.d; k += kWarp) {
-          sum[k] += a.product.difference
-                        ? L2::Part(weight, x[k], y[k])
-                        : MinusProduct::Part(weight, 0.0f, y_row[k]);
-        }
-      });
-    }
-  }
+    });
+  });
   return results;
 }
 

@@ -20,15 +20,6 @@
 
 namespace tf_pairwise {
 
-template <bool kFirst, class A, class B>
-struct IfElse {
-  using Type = A;
-};
-template <class A, class B>
-struct IfElse<false, A, B> {
-  using Type = B;
-};
-
 // P: what makes the products (warp_tile.h); kWidth: the points' coordinates, at
 // the most.
 template <class Family, class P, int kWidth>
@@ -75,6 +66,7 @@ struct PairTilesKernel {
   };
   struct RowRegisters {
     PerLane<typename Family::Row[P::kRows]> rows;
+    bool any_suspects;
   };
   using WarpRegisters =
       typename IfElse<Family::kByRow, RowRegisters, WeightRegisters>::Type;
@@ -144,8 +136,8 @@ struct PairTilesKernel {
         });
       } else {
         InLanes([&](int lane) { r.results[lane] = Sums(); });
-        Restart(s.suspects[warp], r);
       }
+      Restart(s.suspects[warp], r);
     });
     int buffer = 0;
     int64_t flushed = first;
@@ -165,14 +157,18 @@ struct PairTilesKernel {
         Tile tile;
         P::template Multiply<kColumns, kLine>(s.x + warp * kWarpRows * kLine,
                                               s.y[buffer], a.stride, tile);
+        const int word = static_cast<int>(column - flushed) / 32;
         if constexpr (Family::kByRow) {
-          AddRows(a, place, warp, buffer, s, tile, r);
-          return;
+          AddRows(a, place, column, warp, word, buffer, tile, s, r);
+          if (!Family::kRescues || !flush) return;
+          if (r.any_suspects) {
+            RescueRows(a, own, flushed, s.suspects[warp], r);
+          }
+          Restart(s.suspects[warp], r);
         } else {
           float* const own_sums =
               a.with_gradient ? sums + warp * kWarpRows * a.stride : nullptr;
-          TakeTile(a, place, warp, static_cast<int>(column - flushed) / 32,
-                   buffer, tile, s, r);
+          TakeTile(a, place, warp, word, buffer, tile, s, r);
           if (!flush) return;
           if (a.with_gradient) FlushSums(own_sums, a.stride, r);
           if (r.any_suspects) {
@@ -203,9 +199,11 @@ struct PairTilesKernel {
       for (int q = lane; q < kWarpRows * kFlushWords; q += kWarp) {
         suspects[q] = 0;
       }
-      TF_PAIRWISE_UNROLL for (int i = 0; i < P::kRows; ++i) {
-        TF_PAIRWISE_UNROLL for (int j = 0; j < kWidth / P::kRowLanes; ++j) {
-          r.sums[lane].At(i, j) = 0;
+      if constexpr (!Family::kByRow) {
+        TF_PAIRWISE_UNROLL for (int i = 0; i < P::kRows; ++i) {
+          TF_PAIRWISE_UNROLL for (int j = 0; j < kWidth / P::kRowLanes; ++j) {
+            r.sums[lane].At(i, j) = 0;
+          }
         }
       }
     });
@@ -249,10 +247,7 @@ struct PairTilesKernel {
     } else {
       MakeWeights<false>(a, place, warp, buffer, s, tile, suspects, r);
     }
-    if (AnyLane([&](int lane) { return suspects[lane] != 0; })) {
-      r.any_suspects = true;
-      Mark(suspects, s.suspects[warp] + word);
-    }
+    Mark(suspects, s.suspects[warp] + word, r);
     if (!a.with_gradient || !AnyWeight(tile)) return;
     if (a.product.difference) AddFactor(tile, s.factor + warp * kWarpRows);
     P::template Accumulate<kColumns, kWidth, kLine>(tile, s.y[buffer],
@@ -299,17 +294,21 @@ struct PairTilesKernel {
     return pairs;
   }
 
-  // What a tile adds to what is kept of its rows.
+  // What a tile adds to what is kept of its rows, but for close pairs.
   static TF_PAIRWISE_DEVICE void AddRows(const Arguments& a, const Place& place,
-                                         int warp, int buffer, const Shared& s,
-                                         const Tile& tile, WarpRegisters& r) {
+                                         int64_t column, int warp, int word,
+                                         int buffer, const Tile& tile,
+                                         Shared& s, WarpRegisters& r) {
     const Common common = Family::CommonOf(a.family);
+    PerLane<unsigned> suspects;
     InLanes([&](int lane) {
       const Pairs pairs = PairsOf(place, lane);
+      const auto at = [&](int j) { return column + P::Column(lane, j); };
       Point columns[kLaneColumns];
       TF_PAIRWISE_UNROLL for (int j = 0; j < kLaneColumns; ++j) {
         columns[j] = s.y_points[buffer][P::Column(lane, j)];
       }
+      unsigned far = 0;
       TF_PAIRWISE_UNROLL for (int i = 0; i < P::kRows; ++i) {
         const int line = warp * kWarpRows + P::Row(lane, i);
         float distances[kLaneColumns];
@@ -318,12 +317,44 @@ struct PairTilesKernel {
               s.x_term[line] + s.y_term[buffer][P::Column(lane, j)];
           distances[j] =
               NegMulAdd(a.product.multiple, tile[lane].At(i, j), terms);
+          if (IsFar(a.product, distances[j], terms)) {
+            far |= 1u << (i * kLaneColumns + j);
+          }
         }
+        const unsigned there = pairs.there & far;
         Family::Add(common, s.x_points[line], columns, distances,
-                    pairs.there >> (i * kLaneColumns),
-                    pairs.own >> (i * kLaneColumns), r.rows[lane][i]);
+                    there >> (i * kLaneColumns),
+                    pairs.own >> (i * kLaneColumns), at, r.rows[lane][i]);
       }
+      suspects[lane] = pairs.there & ~far;
     });
+    if (Family::kRescues) Mark(suspects, s.suspects[warp] + word, r);
+  }
+
+  // Whether a raw value that is no root has its digits; rows keep no NaN.
+  static TF_PAIRWISE_DEVICE bool IsFar(const ProductMetric& metric, float raw,
+                                       float terms) {
+    if (Family::kByRow && !Family::kRescues) return true;
+    if (!metric.cancels) return !Family::kByRow || raw == raw;
+    return raw >= MulAdd(metric.closeness, terms, metric.least);
+  }
+
+  static TF_PAIRWISE_DEVICE void RescueRows(const Arguments& a, int64_t row,
+                                            int64_t column,
+                                            const unsigned* suspects,
+                                            WarpRegisters& r) {
+    EachMarked(row, kWarpRows, column, kFlushWords, suspects,
+               [&](int64_t i, int64_t j) {
+                 const float distance = DistanceOf(a, i, j);
+                 InLanes([&](int lane) {
+                   if (lane % P::kRowLanes != 0) return;
+                   TF_PAIRWISE_UNROLL for (int of = 0; of < P::kRows; ++of) {
+                     if (row + P::Row(lane, of) != i) continue;
+                     Family::AddDirect(a.family, i, j, distance,
+                                       r.rows[lane][of]);
+                   }
+                 });
+               });
   }
 
   // The products become the gradient's weights, 0 for what is no pair and for
@@ -357,9 +388,10 @@ struct PairTilesKernel {
           const float terms = x_term[i] + y_term;
           float& value = tile[lane].At(i, j);
           const float raw = NegMulAdd(metric.multiple, value, terms);
-          bool is = raw >= MulAdd(metric.closeness, terms, metric.least);
-          if (!kRoot) is = is || !metric.cancels;
-          is = is && (there & bit) != 0;
+          const bool is =
+              (kRoot ? raw >= MulAdd(metric.closeness, terms, metric.least)
+                     : IsFar(metric, raw, terms)) &&
+              (there & bit) != 0;
           if (is) far |= bit;
           const float inverse = kRoot ? InverseRoot(raw) : metric.slope;
           const float distance = kRoot ? raw * inverse : raw;
@@ -376,7 +408,9 @@ struct PairTilesKernel {
   }
 
   static TF_PAIRWISE_DEVICE void Mark(const PerLane<unsigned>& suspects,
-                                      unsigned* bits) {
+                                      unsigned* bits, WarpRegisters& r) {
+    if (!AnyLane([&](int lane) { return suspects[lane] != 0; })) return;
+    r.any_suspects = true;
     EachLane([&](int lane) {
       for (unsigned left = suspects[lane]; left != 0; left &= left - 1) {
         const int pair = LowestBit(left);

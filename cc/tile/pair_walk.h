@@ -46,13 +46,17 @@ class PairWalk {
  public:
   GpuSides<float> sides;
 
-  // Whether this is the way to take these pairs on the current device: a batch
+  // Whether there is a kernel for these pairs on the current device.
+  static bool Fits(const PairSet& pairs);
+  // Whether that is the way to take them, for both sides' gradients: a batch
   // with itself, 4 n^2 D operations for a strip's 6, or one whose products cost
   // so little that a strip's distances would cost more (each side makes them
   // anew: 8 n m D).
   static bool Takes(const PairSet& pairs);
 
-  void LayOut(Scratch& scratch, const PairSet& pairs, bool gradient);
+  // `split_sums`: gradient sums are made by the walk, a part for each split.
+  void LayOut(Scratch& scratch, const PairSet& pairs, bool gradient,
+              bool split_sums = true);
   Status Prepare(const void* x_points, const void* y_points,
                  const Stream& stream) {
     return sides.Prepare(x_points, y_points, stream);

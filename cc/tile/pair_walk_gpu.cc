@@ -40,26 +40,28 @@ PairSplits SplitPairs(int64_t rows, int64_t columns, int width) {
   return splits;
 }
 
-bool PairWalk::Takes(const PairSet& pairs) {
+bool PairWalk::Fits(const PairSet& pairs) {
   const int width = PairTilesWidth(pairs.d);
   if (width == 0 || pairs.dtype == DType::kFloat64) return false;
-  // Of two metrics, both have to be products, without a factor of the point.
-  const bool same = pairs.metric == pairs.product;
-  const auto taken = [&](Metric of) {
+  // Of two metrics that differ by more than a root, both have to be products,
+  // without a factor of the point.
+  const bool same = WithoutRoot(pairs.metric) == WithoutRoot(pairs.product);
+  const auto fits = [&](Metric of) {
     return VisitMetric(of, [&](auto metric) {
       using M = decltype(metric);
       return same ? IsProductMetric<M>() : M::kForm == GradientForm::kProduct;
     });
   };
-  const bool products = taken(pairs.metric) && taken(pairs.product);
-  const GpuProducts by = ProductsFor(pairs.dtype);
-  if (!products || !(pairs.self || by != GpuProducts::kCudaCores)) {
-    return false;
-  }
-  const int64_t bytes = by == GpuProducts::kCudaCores
-                            ? BytesOf<CudaCores>(width)
-                            : BytesOf<Tf32>(width);
+  if (!fits(pairs.metric) || !fits(pairs.product)) return false;
+  const bool cuda_cores = ProductsFor(pairs.dtype) == GpuProducts::kCudaCores;
+  const int64_t bytes =
+      cuda_cores ? BytesOf<CudaCores>(width) : BytesOf<Tf32>(width);
   return bytes <= CurrentGpuLimits().shared_bytes;
+}
+
+bool PairWalk::Takes(const PairSet& pairs) {
+  return (pairs.self || ProductsFor(pairs.dtype) != GpuProducts::kCudaCores) &&
+         Fits(pairs);
 }
 
 ProductMetric PairWalk::ProductOf(Metric metric) {
@@ -73,11 +75,13 @@ ProductMetric PairWalk::ProductOf(Metric metric) {
   });
 }
 
-void PairWalk::LayOut(Scratch& scratch, const PairSet& pairs, bool gradient) {
+void PairWalk::LayOut(Scratch& scratch, const PairSet& pairs, bool gradient,
+                      bool split_sums) {
   const int width = PairTilesWidth(pairs.d);
   rows_ = SplitPairs(pairs.n, pairs.m, width);
   columns_ = SplitPairs(pairs.m, pairs.n, width);
-  sides.LayOut(scratch, pairs, gradient, rows_.splits, columns_.splits);
+  sides.LayOut(scratch, pairs, gradient, split_sums ? rows_.splits : 1,
+               split_sums ? columns_.splits : 1);
 }
 
 }  // namespace tf_pairwise

@@ -6,6 +6,7 @@
 #include "cuda/sums.h"
 #include "triplet/every_gpu-inl.h"
 #include "triplet/hard_gpu-inl.h"
+#include "triplet/hard_tiles.h"
 #include "triplet/labelled_strip.h"
 #include "triplet/semi_hard_gpu-inl.h"
 #include "triplet/triplet.h"
@@ -144,6 +145,9 @@ Status RunBatch(const BatchTripletLoss& problem,
 
 int64_t BatchTripletLossGpuScratchBytes(const BatchTripletLoss& problem,
                                         bool with_gradient) {
+  if (TakesHardTiles(problem)) {
+    return HardTilesScratchBytes(problem, with_gradient);
+  }
   return VisitCompute(problem.dtype, [&](auto type) {
     Scratch scratch(nullptr);
     BatchLayout<decltype(type)> layout(scratch, problem, with_gradient);
@@ -155,6 +159,9 @@ Status BatchTripletLossGpu(const BatchTripletLoss& problem,
                            const BatchTripletArrays& arrays, void* scratch,
                            const Stream& stream) {
   TF_PAIRWISE_RETURN_IF_ERROR(Check(problem));
+  if (TakesHardTiles(problem)) {
+    return RunHardTiles(problem, arrays, scratch, stream);
+  }
   return VisitCompute(problem.dtype, [&](auto type) {
     return RunBatch<decltype(type)>(problem, arrays, scratch, stream);
   });
