@@ -163,17 +163,20 @@ def of_lists(bytes, mark, each=1):
 
 
 def pair_tiles(width, mark, sums=True):
-    """A warp's tile of 16 rows, by 4 warps with the same columns."""
+    """A warp's tile of 16 rows, by 4 warps with the same columns; of a D that it is for."""
     columns = 32 if width > 128 else 64
+
+    def stride(s):
+        return s.stride if (width > 128) <= (s.stride > 128) and s.stride <= width else width
 
     def turns(s, has, product):
         if product:
-            return s.stride / (8 if mark == "FFMA" else 16)
+            return stride(s) / (8 if mark == "FFMA" else 16)
         return 4 if has[mark] else 1
 
     def bytes(s):
-        points = 4 * s.stride * (1 / 64 + s.splits / s.M)
-        return points + sums * 8 * s.stride / 512
+        points = 1 / 64 + s.splits / s.M
+        return stride(s) * (4 * points + sums * 8 / 512)
 
     return dict(
         unit="pair",
