@@ -11,7 +11,9 @@ if nothing came from a cache. Neither knows of waiting: for data, for a grid's l
 launch. Instructions of a unit are those
 
 - of the hottest loop: of the loops that do the kernel's work, unrolled, the dearest. What metric
-  and options it is of is the caller's choice, so that others may be cheaper;
+  and options it is of is the caller's choice, so that others may be cheaper. Of pair tiles it is
+  the one way through the loop over columns that does the most work, and of such ways the shortest:
+  inner loops as often as gpu_families.py says, close pairs and the batch's edges not at all;
 - of the code around the loops, once for what a warp takes of units.
 
 Blocks are those that an SM has room for, shared memory counted where the build's libfake_cuda.so is
@@ -43,10 +45,18 @@ PARTS = {
     "issue": (r".*", 4),
     "doubles": (r"D(FMA|ADD|MUL|SETP)", 2),
     "special": (r"MUFU|F2F|I2F|F2I", 0.5),
-    "tensor": (r"HMMA", 1),
+    "shared": (r"LDS|STS|ATOMS|SHFL", 1),  # of 4 bytes a lane: wider ones may take longer
+    "alu": (r"I(ADD3|SETP|ABS)|V?IMNMX|VIADD|P?LOP3|F(SETP|SEL|MNMX)|SEL|SHF|PRMT|LEA", 2),
+    # m16n8k8 of tf32. One a clock is the data sheet's 494.7 TFLOP/s (dense, at 1.83 GHz), of which
+    # mma.sync reaches about 62 % on this chip (arXiv:2501.12084).
+    "tensor": (r"HMMA", 0.62),
 }
 BRANCHES = r"BRA|BSSY|CALL|BRX"
-COLUMNS = "instructions bytes registers spills blocks ms,issue ms,H200 ms,H100 bound".split()
+COLUMNS = (
+    "instructions bytes registers spills blocks ms,issue ms,tensor ms,H200 ms,H100 bound".split()
+)
+# What the one way through a tile's code is found by, and where sums are stored, the same.
+WORK = r"FFMA|HMMA|MUFU|SHFL|LDGSTS"
 
 
 def split(name):
@@ -68,10 +78,11 @@ def value(what, sizes):
 class Code:
     """A kernel's instructions and loops, but for its cold parts: those behind its last EXIT."""
 
-    def __init__(self, operations, loops):
+    def __init__(self, operations, jumps):
         self.operations = operations
         self.end = max(i for i, name in enumerate(operations) if name == "EXIT")
-        self.loops = sorted({loop for loop in loops if loop[1] < self.end})
+        self.jumps = {at: (to, always) for at, to, always in jumps}
+        self.loops = sorted({loop for loop in gpu_loops.loops_of(jumps) if loop[1] < self.end})
 
     def within(self, loop):
         return [o for o in self.loops if o != loop and loop[0] <= o[0] and o[1] <= loop[1]]
@@ -85,9 +96,38 @@ class Code:
         span = range(loop[0], loop[1] + 1)
         return Counter(self.operations[i] for i in span if i not in inside)
 
-    def around(self):
-        """What is in no innermost loop."""
+    def way(self, loop, turns, work):
+        """What a turn takes by the way that has the most of `work`, and of these the shortest.
+
+        turns: of the innermost loops.
+        """
+        first, last = loop
+        times = dict.fromkeys(range(first, last + 1), 1)
+        for inner, often in turns.items():
+            times.update(dict.fromkeys(range(inner[0], inner[1] + 1), often))
+        best = {last + 1: ((0, 0), None)}
+        for i in range(last, first - 1, -1):
+            worth = times[i] * bool(re.fullmatch(work, self.operations[i]))
+            to, always = self.jumps.get(i, (None, False))
+            after = [] if always else [i + 1]
+            if to == first and (to, i) not in turns:
+                after.append(last + 1)
+            elif to is not None and i < to <= last:
+                after.append(to)
+            ways = [(best[to][0], to) for to in after if to in best]
+            if ways:
+                (of, cost), to = max(ways)
+                best[i] = (of + worth, cost - times[i]), to
+        taken, i = Counter(), first
+        while i <= last:
+            taken[self.operations[i]] += times[i]
+            i = best[i][1]
+        return taken
+
+    def around(self, but=None):
+        """What is in no innermost loop, and not in `but`."""
         inner = {i for loop in self.loops if not self.within(loop) for i in range(*loop)}
+        inner.update(range(*but) if but else ())
         return Counter(name for i, name in enumerate(self.operations[: self.end]) if i not in inner)
 
 
@@ -109,6 +149,21 @@ def turn_of(code, loop, family, sizes):
     each = family.each
     each = each[sizes.T == 8] if isinstance(each, tuple) else each
     return operations, family.turn or marks * each
+
+
+def tile_of(code, family, sizes):
+    """What a turn of the loop over tiles takes: that loop, its instructions, its signs."""
+    loop = max((o for o in code.loops if count(code.of(o), family.mark)), key=lambda o: o[1] - o[0])
+    inner = [o for o in code.within(loop) if not code.within(o)]
+    product = min(o for o in inner if count(code.of(o), family.mark))
+    turns = {o: family.turns(sizes, code.of(o), o == product) for o in inner}
+    usual = code.way(loop, turns, WORK)
+    stores = code.way(loop, turns, f"{WORK}|STG")
+    names = [*usual, *stores]
+    operations = Counter(
+        {name: usual[name] + (stores[name] - usual[name]) / family.stores for name in names}
+    )
+    return loop, operations, "s" * (count(usual, gpu_loops.KINDS["stack"]) > 0)
 
 
 def hottest(code, family, sizes):
@@ -136,16 +191,20 @@ def hottest(code, family, sizes):
     return operations, units, "<" * branches + "r" * (units <= 1) + "s" * spills
 
 
-def estimate(name, operations, loops, options):
+def estimate(name, operations, jumps, options):
     """The figures of a kernel: of a unit, and the bounds of a call in seconds."""
     kind = split(name)[1]
     family = family_of(name)
     sizes = Sizes(options.n, options.d, options.k, options.l, kind or "f32")
-    code = Code(operations, loops)
-    turn, units, signs = hottest(code, family, sizes)
+    code = Code(operations, jumps)
+    loop, units = None, family.turn
+    if family.turns is not None:
+        loop, turn, signs = tile_of(code, family, sizes)
+    else:
+        turn, units, signs = hottest(code, family, sizes)
     clock = options.ghz * 1e9 * (1 if family.alone else SMS)
     per = value(family.per, sizes) if family.per else float("inf")
-    passes, around = value(family.passes, sizes), code.around()
+    passes, around = value(family.passes, sizes), code.around(loop)
 
     def of_unit(names):
         """Instructions of a thread."""
@@ -163,6 +222,7 @@ def estimate(name, operations, loops, options):
         bytes=moved,
         part=max(bounds, key=bounds.get),
         seconds=max(bounds.values()),
+        bounds=bounds,
         memory={card: calls * moved / rate for card, rate in BANDWIDTH.items()},
     )
 
@@ -186,13 +246,15 @@ def short(number):
 
 def line(name, figures, taken, threads, shared):
     fit = kernel_table.blocks(taken["registers"], threads, "sm_90", shared + taken["shared"])
-    seconds = [figures["seconds"], figures["memory"]["H200"], figures["memory"]["H100"]]
+    issue = max(time for part, time in figures["bounds"].items() if part != "tensor")
+    tensor = figures["bounds"]["tensor"]
+    memory = [short(1e3 * figures["memory"][card]) for card in ("H200", "H100")]
     return [
         *(name, figures["unit"]),
         f"{figures['instructions']:.3g}{figures['signs']}",
         f"{figures['bytes']:.2g}",
         *(str(number) for number in (taken["registers"], taken["spill"], fit)),
-        *(short(1e3 * number) for number in seconds),
+        *(short(1e3 * issue), short(1e3 * tensor) if tensor else "", *memory),
         bound(figures),
     ]
 
@@ -203,9 +265,9 @@ def estimates(options):
     taken, threads = kernel_table.read([*cubins, *options.folder.glob("*_gpu.*.ptx")])
     shared = kernel_table.shared_of(options.shared) if options.shared else {}
     for cubin in cubins:
-        for name, operations, loops in gpu_loops.kernels(cubin):
+        for name, operations, jumps in gpu_loops.kernels(cubin):
             if re.fullmatch(options.kernels, name):
-                figures = estimate(name, operations, loops, options)
+                figures = estimate(name, operations, jumps, options)
                 has = taken[name]["sm_90"]
                 asked = shared.get(name, 0)
                 yield name, figures, line(name, figures, has, threads.get(name, 256), asked)

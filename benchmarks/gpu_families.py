@@ -25,6 +25,11 @@ class Sizes:
         tiles = self.strip // self.tile * ceil(d / self.tile)
         parts = max(min(ceil(n / 256), ceil(256 / tiles)), ceil(n / 1024))
         self.parts = max(1, min(parts, 4 * n // d))
+        # tile/pair_walk_gpu.cc: the parts that a row's columns are split into, of pair tiles.
+        self.stride = ceil(d / 16) * 16
+        self.splits = 1
+        while self.splits * ceil(n / 64) < 512 and self.splits * 64 < n:
+            self.splits *= 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +50,10 @@ class Family:
     per: object = None  # units of a warp for what is around the loops; None: many
     ways: int = 1  # alternatives, metrics or options, in what is around the loops
     alone: bool = False  # it is one block
+    # Of pair tiles: how often a loop within that over tiles turns, by Sizes, what is in it, and
+    # whether it is the first that has the mark; and tiles from one storing of sums to the next.
+    turns: object = None
+    stores: int = 1
 
 
 def moved(computed=0, given=0, more=0, by=1):
@@ -153,6 +162,34 @@ def of_lists(bytes, mark, each=1):
     return made | dict(bytes=bytes, mark=mark, each=each)
 
 
+def pair_tiles(width, mark, sums=True):
+    """A warp's tile of 16 rows, by 4 warps with the same columns; of a D that it is for."""
+    columns = 32 if width > 128 else 64
+
+    def stride(s):
+        return s.stride if (width > 128) <= (s.stride > 128) and s.stride <= width else width
+
+    def turns(s, has, product):
+        if product:
+            return stride(s) / (8 if mark == "FFMA" else 16)
+        return 4 if has[mark] else 1
+
+    def bytes(s):
+        points = 1 / 64 + s.splits / s.M
+        return stride(s) * (4 * points + sums * 8 / 512)
+
+    return dict(
+        unit="pair",
+        units=all_pairs,
+        bytes=bytes,
+        mark=mark,
+        turn=columns // 2,
+        turns=turns,
+        stores=512 // columns,
+        per=lambda s: 16 * s.M / s.splits,
+    )
+
+
 def over(unit, units, bytes, mark, each=1, **more):
     return dict(unit=unit, units=units, bytes=bytes, mark=mark, each=each, **more)
 
@@ -191,6 +228,23 @@ OF = {
     "prepare": of_points(moved(2), mark="STG", each=1, passes=2),
     "centre": one_block("sampled coordinate", lambda s: 64 * s.D, moved(1), passes=2),
     "convert": over("element", elements, moved(1, 1), "LDG"),
+    # tile/pair_tiles_gpu-inl.h
+    **{f"contrastive_pair_tiles_{width}": pair_tiles(width, "FFMA") for width in (64, 128, 256)},
+    **{
+        f"{losses}_pair_tiles_tf32(x3)?_{width}": pair_tiles(width, "HMMA", sums)
+        for losses, sums in (
+            ("contrastive", True),
+            ("(labelled_)?softmax", True),
+            ("sigmoid", True),
+            ("(labelled_)?logits", False),
+        )
+        for width in (64, 128, 256)
+        if width > 64 or losses == "contrastive"
+    },
+    "softmax_logits": over(
+        *("row", rows, lambda s: 24 * s.splits + 92, "LDG"),
+        **dict(turn=1, rolled=True, per=32),
+    ),
     # distance/
     "store_strip": of_rows(moved(1, 1), "STG"),
     "upstream": of_rows(moved(2, 1), each=1 / 2, ways=6),

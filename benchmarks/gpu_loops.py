@@ -28,7 +28,7 @@ KINDS = {
     "barriers": r"BAR",
 }
 LABEL = re.compile(r"^\s*(\.L_x_\d+):")
-INSTRUCTION = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?(\w+)\S*\s*(.*?);")
+INSTRUCTION = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(@!?U?P\w+\s+)?(\w+)\S*\s*(.*?);")
 BRANCH = re.compile(r"`\((\.L_x_\d+)\)")
 
 
@@ -43,20 +43,27 @@ def nvdisasm():
 
 
 def kernels(cubin):
-    """(name, [operation], [(first, last) of a loop]) of each kernel."""
+    """(name, [operation], [(at, to, always) of a branch]) of each kernel."""
     said = subprocess.run([nvdisasm(), "-c", cubin], capture_output=True, text=True, check=True)
     for part in re.split(r"^\.text\.", said.stdout, flags=re.M)[1:]:
         name, body = part.split(":", 1)
-        operations, labels, loops = [], {}, []
+        operations, labels, branches = [], {}, []
         for line in body.splitlines():
             if label := LABEL.match(line):
                 labels[label[1]] = len(operations)
             elif instruction := INSTRUCTION.search(line):
-                target = BRANCH.search(instruction[2]) if instruction[1] == "BRA" else None
-                if target and target[1] in labels and labels[target[1]] < len(operations):
-                    loops.append((labels[target[1]], len(operations)))
-                operations.append(instruction[1])
-        yield name, operations, loops
+                predicate, operation, operands = instruction.groups()
+                if operation == "BRA" and (target := BRANCH.search(operands)):
+                    always = not predicate and operands.startswith("`")
+                    branches.append((len(operations), target[1], always))
+                operations.append(operation)
+        jumps = [(at, labels[to], always) for at, to, always in branches if to in labels]
+        yield name, operations, jumps
+
+
+def loops_of(jumps):
+    """(first, last) of each loop."""
+    return [(to, at) for at, to, _ in jumps if to < at]
 
 
 def mix(operations):
@@ -75,11 +82,11 @@ def main():
     arguments = parser.parse_args()
     print(f"{'kernel, loop':44}{'instructions':>13}" + "".join(f"{kind:>15}" for kind in KINDS))
     for cubin in arguments.cubins:
-        for name, operations, loops in kernels(cubin):
+        for name, operations, jumps in kernels(cubin):
             if not re.fullmatch(arguments.kernels, name):
                 continue
             rows = [(name, operations)]
-            for first, last in sorted(loops, key=lambda loop: loop[1] - loop[0]):
+            for first, last in sorted(loops_of(jumps), key=lambda loop: loop[1] - loop[0]):
                 of = operations[first : last + 1]
                 # A jump back from far behind is a cold path's return.
                 if mix(of)["multiply-adds"] >= arguments.least and last - first < 4000:

@@ -272,7 +272,7 @@ def test_every_kernel_is_described():
 
 def estimate(name, *parts, **options):
     """Of a kernel made of (times, operation) and of loops, which are lists of these."""
-    operations, loops = [], []
+    operations, jumps = [], []
 
     def add(parts):
         for times, what in parts:
@@ -280,13 +280,17 @@ def estimate(name, *parts, **options):
             if isinstance(what, list):
                 add(what)
                 operations.append("BRA")
-                loops.append((begin, len(operations) - 1))
+                jumps.append((len(operations) - 1, begin, False))
             else:
                 operations.extend(times * [what])
 
     add([*parts, (1, "EXIT"), (99, "STL")])
+    return estimated(name, operations, jumps, **options)
+
+
+def estimated(name, operations, jumps, **options):
     options = {"n": 8192, "d": 128, "k": 10, "l": 512, "ghz": 1.0, **options}
-    return gpu_estimates.estimate(name, operations, loops, argparse.Namespace(**options))
+    return gpu_estimates.estimate(name, operations, jumps, argparse.Namespace(**options))
 
 
 def test_a_loop_and_what_is_around_it():
@@ -315,6 +319,44 @@ def test_loops_in_loops():
     # Doubles are done by two in a clock, which four instructions are begun in.
     made = estimate("distances_dot_f64", (1, [(1, [(32, "DFMA")])]))
     assert made["part"] == "doubles"
+
+
+def assembled(text):
+    """Operations and branches of `name: 8 FFMA, if name, to name`: `if` may branch, `to` does."""
+    operations, branches, labels = [], [], {}
+    for word in text.replace(":", ":,").split(","):
+        what = word.split()
+        if what[-1].endswith(":"):
+            labels[what[0].rstrip(":")] = len(operations)
+        elif what[0] in ("if", "to"):
+            branches.append((len(operations), what[1], what[0] == "to"))
+            operations.append("BRA")
+        else:
+            operations += int(what[0]) * [what[1]]
+    return operations, [(at, labels[to], always) for at, to, always in branches]
+
+
+def test_a_tile_of_pairs():
+    """The one way through it: of the metric with roots, without close pairs, sums now and then."""
+    code = assembled(
+        "tile: 2 BAR, 16 LDGSTS, product: 256 FFMA, 24 LDS, if product,"
+        "if roots, 80 FADD, to made, roots: 32 MUFU, 60 FADD,"
+        "made: if apart, 40 IMAD, close: 30 ATOMS, if close,"
+        "apart: if kept, sums: 256 FFMA, 20 LDS, if sums,"
+        "kept: if next, 64 STG, 36 LDG, next: if tile, 1 EXIT"
+    )
+    made = estimated("contrastive_pair_tiles_128", *code)
+    often = 2 + 16 + 16 * 281 + 1 + 92 + 1 + 1 + 4 * 277 + 1 + 1
+    assert made["instructions"] == pytest.approx((often + 100 / 8) / 32, rel=1e-3)
+    assert made["signs"] == "" and made["part"] == "issue" and made["bounds"]["tensor"] == 0
+    assert made["bytes"] == pytest.approx(4 * 128 * (1 / 64 + 4 / 8192) + 8 * 128 / 512)
+    # Tensor cores: 16 coordinates a turn, and what they add to the sums is no loop.
+    code = assembled("tile: product: 48 HMMA, 9 LDS, if product, 384 HMMA, if tile, 1 EXIT, 9 IMAD")
+    made = estimated("contrastive_pair_tiles_tf32x3_128", *code)
+    assert made["instructions"] == pytest.approx((8 * 58 + 385) / 32, rel=1e-3)
+    assert made["part"] == "tensor"
+    clocks = 8192**2 * (8 * 48 + 384) / 32 / 32 / 132 / 0.62
+    assert made["bounds"]["tensor"] == pytest.approx(clocks / 1e9)
 
 
 def test_a_loop_that_is_not_there():
