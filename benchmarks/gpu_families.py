@@ -230,6 +230,7 @@ OF = {
     "convert": over("element", elements, moved(1, 1), "LDG"),
     # tile/pair_tiles_gpu-inl.h
     **{f"contrastive_pair_tiles_{width}": pair_tiles(width, "FFMA") for width in (64, 128, 256)},
+    **{f"hard_pair_tiles_{width}": pair_tiles(width, "FFMA", False) for width in (128, 256)},
     **{
         f"{losses}_pair_tiles_tf32(x3)?_{width}": pair_tiles(width, "HMMA", sums)
         for losses, sums in (
@@ -237,6 +238,7 @@ OF = {
             ("(labelled_)?softmax", True),
             ("sigmoid", True),
             ("(labelled_)?logits", False),
+            ("hard", False),
         )
         for width in (64, 128, 256)
         if width > 64 or losses == "contrastive"
@@ -244,6 +246,14 @@ OF = {
     "softmax_logits": over(
         *("row", rows, lambda s: 24 * s.splits + 92, "LDG"),
         **dict(turn=1, rolled=True, per=32),
+    ),
+    "hard_totals": over(
+        *("row", rows, lambda s: 48 * s.splits + 64, "LDG"),
+        **dict(turn=1, rolled=True, per=32),
+    ),
+    "hard_gradient": over(
+        *("point x anchor", all_pairs, lambda s: 8, "LDG"),
+        **dict(turn=1, nest=0, outermost=True),
     ),
     # distance/
     "store_strip": of_rows(moved(1, 1), "STG"),

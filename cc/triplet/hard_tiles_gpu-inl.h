@@ -25,9 +25,19 @@ struct HardSearch {
     int64_t label;
   };
   struct Common {};
-  struct Row : HardPair<float> {
+  // The best of both, and where; negative where there is none, and then the
+  // distance is no number, which is never the better.
+  struct Best {
+    float distance;
+    int at;
+  };
+  struct Row {
+    Best positive, negative;
+    int nan;
+
     TF_PAIRWISE_DEVICE Row operator+(const Row& b) const {
-      return {HarderOf<float>()(*this, b)};
+      return {Better<Farthest>(positive, b.positive),
+              Better<Nearest>(negative, b.negative), nan | b.nan};
     }
   };
   using Sums = NoRegisters;
@@ -35,7 +45,17 @@ struct HardSearch {
   static constexpr int kLeastWidth = 128;
   static constexpr OwnPair kOwn = OwnPair::kNone;
 
-  static TF_PAIRWISE_DEVICE Row None() { return {}; }
+  template <class Order>
+  static TF_PAIRWISE_DEVICE Best Better(const Best& a, const Best& b) {
+    if (a.at < 0) return b;
+    if (b.at < 0 || Order::Better(a.distance, b.distance)) return a;
+    if (Order::Better(b.distance, a.distance)) return b;
+    return a.at < b.at ? a : b;
+  }
+  static TF_PAIRWISE_DEVICE Row None() {
+    const Best none = {static_cast<float>(NotANumber()), -1};
+    return {none, none, 0};
+  }
   static TF_PAIRWISE_DEVICE Point RowOf(const Arguments& a, int64_t i) {
     return {a.labels[i]};
   }
@@ -54,38 +74,41 @@ struct HardSearch {
     TF_PAIRWISE_UNROLL for (int j = 0; j < kCount; ++j) {
       const bool is = (there >> j & 1) != 0;
       const bool positive = SameClass(row.label, columns[j].label);
-      Take(is && positive, at(j), distances[j], Farthest(), best.positive);
-      Take(is && !positive, at(j), distances[j], Nearest(), best.negative);
-    }
-  }
-  template <class Best>
-  static TF_PAIRWISE_DEVICE void Take(bool is, int64_t j, float distance, Best,
-                                      Candidate<float>& best) {
-    if (is && (best.index < 0 || Best::Better(distance, best.distance))) {
-      best = {j, distance};
+      const float distance = distances[j];
+      const int here = static_cast<int>(at(j));
+      if (is && positive && !(distance <= best.positive.distance)) {
+        best.positive = {distance, here};
+      }
+      if (is && !positive && !(distance >= best.negative.distance)) {
+        best.negative = {distance, here};
+      }
     }
   }
   static TF_PAIRWISE_DEVICE void AddDirect(const Arguments& a, int64_t i,
                                            int64_t j, float distance,
                                            Row& best) {
-    const Candidate<float> here = {j, distance};
+    const Best here = {distance, static_cast<int>(j)};
     if (distance != distance) best.nan = 1;
     if (SameClass(a.labels[i], a.ref_labels[j])) {
-      best.positive = BetterOf<Farthest>()(best.positive, here);
+      best.positive = Better<Farthest>(best.positive, here);
     } else {
-      best.negative = BetterOf<Nearest>()(best.negative, here);
+      best.negative = Better<Nearest>(best.negative, here);
     }
   }
   static TF_PAIRWISE_DEVICE void Store(const Arguments& a, int64_t split,
                                        int64_t i, const Row& best) {
-    a.parts[split * a.rows + i] = best;
+    a.parts[split * a.rows + i] = {{best.positive.at, best.positive.distance},
+                                   {best.negative.at, best.negative.distance},
+                                   best.nan};
   }
 };
 
-// An anchor's two pairs, and their weights V: 0 where there is none.
+// An anchor's two pairs, negative where there is none, and their weights V.
 struct HardPick {
-  int64_t positive = -1, negative = -1;
-  float positive_weight = 0, negative_weight = 0;
+  int positive = -1, negative = -1;
+};
+struct HardWeights {
+  float positive = 0, negative = 0;
 };
 
 struct HardTotalsKernel : KeepsNothing {
@@ -96,7 +119,8 @@ struct HardTotalsKernel : KeepsNothing {
     AnchorArguments<float> anchors;  // the strip's labels; no distances
     const HardPair<float>* parts;    // [splits, n]
     int64_t splits;
-    HardPick* picks;  // [n]
+    HardPick* picks;       // [n], or null without a gradient
+    HardWeights* weights;  // [n]
   };
 
   // The distance whose raw value was searched by.
@@ -146,6 +170,7 @@ struct HardTotalsKernel : KeepsNothing {
       const HardPair<float> hard = Found(a, row);
       LossSums sums;
       HardPick pick;
+      HardWeights weights;
       if (hard.positive.index >= 0) {
         const float positive = hard.positive.distance;
         const float negative = hard.negative.distance;
@@ -156,16 +181,19 @@ struct HardTotalsKernel : KeepsNothing {
         if (value.slope != 0 &&
             negative != static_cast<float>(PlusInfinity())) {
           const double slope = row.weight * value.slope;
-          pick = {hard.positive.index, hard.negative.index,
-                  row.PairWeight(static_cast<float>(slope), positive),
-                  row.PairWeight(static_cast<float>(-slope), negative)};
+          pick = {static_cast<int>(hard.positive.index),
+                  static_cast<int>(hard.negative.index)};
+          weights = {row.PairWeight(static_cast<float>(slope), positive),
+                     row.PairWeight(static_cast<float>(-slope), negative)};
         }
       }
       a.anchors.sums[i] = sums;
       if (a.anchors.losses != nullptr) {
         a.anchors.losses[i] = static_cast<float>(sums.sum);
       }
-      if (a.picks != nullptr) a.picks[i] = pick;
+      if (a.picks == nullptr) return;
+      a.picks[i] = pick;
+      a.weights[i] = weights;
     });
   }
 };
@@ -186,6 +214,7 @@ struct HardGradientKernel : KeepsNothing {
     Side own, other;      // `other` are the anchors where own points are found
     bool anchors, found;  // what own points are; of a batch with itself, both
     const HardPick* picks;  // [n]
+    const HardWeights* weights;
     int64_t count, n, d, stride;
     bool difference;  // GradientForm::kDifference, else kProduct
     float* sums;      // [padded, stride]
@@ -229,8 +258,9 @@ struct HardGradientKernel : KeepsNothing {
       InLanes([&](int lane) { sums[lane] = {}; });
       if (a.anchors) {
         const HardPick pick = a.picks[i];
-        Add(a, i, pick.positive, pick.positive_weight, sums);
-        Add(a, i, pick.negative, pick.negative_weight, sums);
+        const HardWeights weights = a.weights[i];
+        Add(a, i, pick.positive, weights.positive, sums);
+        Add(a, i, pick.negative, weights.negative, sums);
       }
       Join(sums);
       int together = 0;
@@ -242,9 +272,10 @@ struct HardGradientKernel : KeepsNothing {
         });
         for (; bits != 0; bits &= bits - 1) {
           const int64_t anchor = first + LowestBit(bits);
-          const HardPick pick = a.picks[anchor];
+          const HardWeights weights = a.weights[anchor];
           Add(a, i, anchor,
-              pick.positive == i ? pick.positive_weight : pick.negative_weight,
+              a.picks[anchor].positive == i ? weights.positive
+                                            : weights.negative,
               sums);
           if (++together % kTogether == 0) Join(sums);
         }

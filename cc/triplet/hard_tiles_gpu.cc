@@ -16,15 +16,19 @@ PairSet PairsOf(const BatchTripletLoss& problem) {
 
 struct HardLayout {
   PairWalk walk;
-  HardPair<float>* parts;  // [splits, n]
-  HardPick* picks = nullptr;
-  LossSums* sums;  // [n]
+  HardPair<float>* parts;          // [splits, n]
+  HardPick* picks = nullptr;       // [n]
+  HardWeights* weights = nullptr;  // [n]
+  LossSums* sums;                  // [n]
   double* scale;
 
   HardLayout(Scratch& scratch, const BatchTripletLoss& problem, bool gradient) {
     walk.LayOut(scratch, PairsOf(problem), gradient, false);
     parts = scratch.Take<HardPair<float>>(walk.row_splits() * problem.n);
-    if (gradient) picks = scratch.Take<HardPick>(problem.n);
+    if (gradient) {
+      picks = scratch.Take<HardPick>(problem.n);
+      weights = scratch.Take<HardWeights>(problem.n);
+    }
     sums = scratch.Take<LossSums>(problem.n);
     scale = scratch.Take<double>(1);
   }
@@ -42,6 +46,7 @@ Status MakeGradient(const BatchTripletLoss& problem, const HardLayout& layout,
   a.anchors = of_anchors;
   a.found = !of_anchors || sides.self;
   a.picks = layout.picks;
+  a.weights = layout.weights;
   a.count = own.n;
   a.n = problem.n;
   a.d = problem.d;
@@ -57,7 +62,9 @@ Status MakeGradient(const BatchTripletLoss& problem, const HardLayout& layout,
 }  // namespace
 
 bool TakesHardTiles(const BatchTripletLoss& problem) {
-  return problem.mining == Mining::kHard && PairWalk::Fits(PairsOf(problem));
+  constexpr int64_t kMost = 0x7fffffff;  // columns, numbered by an int
+  return problem.mining == Mining::kHard && problem.m <= kMost &&
+         PairWalk::Fits(PairsOf(problem));
 }
 
 int64_t HardTilesScratchBytes(const BatchTripletLoss& problem,
@@ -98,6 +105,7 @@ Status RunHardTiles(const BatchTripletLoss& problem,
   totals.parts = layout.parts;
   totals.splits = walk.row_splits();
   totals.picks = layout.picks;
+  totals.weights = layout.weights;
   TF_PAIRWISE_RETURN_IF_ERROR(Launch<HardTotalsKernel>(
       stream, {Blocks(problem.n, HardTotalsKernel::kThreads)}, totals));
   ReducedSums out;
