@@ -18,9 +18,6 @@ from tests import calls, inputs
 TOLERANCE = {"float64": 1e-9, "float32": 2e-5, "bfloat16": 1.6e-2, "float16": 2e-3}
 DTYPES = tuple(TOLERANCE)
 HALVES = ("float16", "bfloat16")
-# Of what is made of halves, in float32 too: tensor cores take their centred or normalised points
-# as tf32, of 11 bits.
-OF_HALVES = TOLERANCE["float16"]
 # What reads all pairs of two sets of points, and the metrics by which these are products.
 OF_ALL_PAIRS = (
     "pairwise_distance",
@@ -87,11 +84,7 @@ def _of(call, dtype, what="", **changed) -> Iterator[Case]:
     for function, arguments in calls.numpy_steps(call, call.arrays(dtype), **changed):
         gradient = " gradient" if function.endswith("_gradient") else ""
         name = f"{dtype} {call.name}{gradient}{what}"
-        yield Case(name, function, arguments, tolerance_of(dtype))
-
-
-def tolerance_of(dtype):
-    return OF_HALVES if dtype in HALVES else None
+        yield Case(name, function, arguments)
 
 
 def _small():

@@ -46,10 +46,8 @@ def assert_like_the_cpu(way, function, *arguments):
         expected = tf.nest.flatten(function(*arguments))
     made = tf.nest.flatten(on_gpu(way, function, *arguments))
     assert len(made) == len(expected)
-    halves = any(argument.dtype.name in gpu_cases.HALVES for argument in arguments)
-    least = gpu_cases.OF_HALVES if halves else 0
     for i, (a, b) in enumerate(zip(made, expected, strict=True)):
-        tolerance = max(least, gpu_cases.TOLERANCE[b.dtype.name]) if b.dtype.is_floating else 0
+        tolerance = gpu_cases.TOLERANCE[b.dtype.name] if b.dtype.is_floating else 0
         b = b.numpy()
         assert (a.dtype, a.shape) == (b.dtype, b.shape), i
         a, b = a.astype(np.float64), b.astype(np.float64)

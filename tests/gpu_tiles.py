@@ -7,7 +7,7 @@ the 512 columns after which their sums go to memory and close pairs are made.
 import numpy as np
 
 from tests import inputs
-from tests.gpu_cases import Case, in_dtype, tolerance_of
+from tests.gpu_cases import Case, in_dtype
 
 
 def cases() -> dict[str, Case]:
@@ -56,7 +56,7 @@ def many_columns():
                     labels = (np.arange(n) % 50).astype(np.int64)
                     arguments.update(embeddings=x, labels=labels, sample_weight=inputs.weights(n))
                 name = f"{function} {n} x {d} {dtype}"
-                yield Case(name, function, in_dtype(dtype, arguments), tolerance_of(dtype))
+                yield Case(name, function, in_dtype(dtype, arguments))
 
 
 def _batch_contrastive(n, d, what="", dtype="float32", **arguments):
@@ -68,7 +68,7 @@ def _batch_contrastive(n, d, what="", dtype="float32", **arguments):
     made.update(arguments)
     options = " ".join(str(v) for v in arguments.values() if isinstance(v, str))
     name = f"batch_contrastive_loss tiles {n} x {d} {options} {what} {dtype}"
-    return Case(name, "batch_contrastive_loss", in_dtype(dtype, made), tolerance_of(dtype))
+    return Case(name, "batch_contrastive_loss", in_dtype(dtype, made))
 
 
 def _close_batches(metric):
@@ -127,4 +127,4 @@ def _hard(n, m, d, what="", dtype="float32", **arguments):
     made.update(mining="hard", margin=float(d), sample_weight=inputs.weights(n), with_gradient=True)
     made.update(arguments)
     name = f"batch_triplet_loss hard {n} x {d} {what}{made.get('metric')} {made['margin']} {dtype}"
-    return Case(name, "batch_triplet_loss", in_dtype(dtype, made), tolerance_of(dtype))
+    return Case(name, "batch_triplet_loss", in_dtype(dtype, made))

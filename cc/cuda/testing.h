@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cuda/driver.h"
+#include "cuda/warp_tile.h"
 
 // What the tests of a GPU's side say, on the fake driver (tests/cuda_host).
 
@@ -54,6 +55,14 @@ class OnGpu {
   int64_t bytes_;
   void* memory_ = nullptr;
 };
+
+// The nearest tf32, of 10 bits behind the point.
+inline float RoundToTf32(float x) {
+  const unsigned bits = BitsOf(x);
+  // Infinite, or no number.
+  if ((bits & 0x7f800000u) == 0x7f800000u) return x;
+  return FloatOf((bits + 0x1000u) & 0xffffe000u);
+}
 
 }  // namespace tf_pairwise
 

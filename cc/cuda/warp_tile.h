@@ -8,7 +8,8 @@
 // of the elements. How the product is made is a policy:
 //
 //   CudaCores  float, as it is
-//   Tf32       tensor cores, of operands that are tf32 already (RoundToTf32)
+//   Tf32       tensor cores, of points that are tf32 already, as halves are;
+//              weights are a sum of two
 //   Tf32x3     tensor cores, of floats: each is a sum of two tf32, whose
 //              products, but for that of the small ones, are added up
 //
@@ -159,14 +160,6 @@ void MultiplyTf32(const C& c, const A& a, const B& b) {
 
 #endif
 
-// The nearest tf32, of 10 bits behind the point.
-TF_PAIRWISE_DEVICE float RoundToTf32(float x) {
-  const unsigned bits = BitsOf(x);
-  // Infinite, or no number.
-  if ((bits & 0x7f800000u) == 0x7f800000u) return x;
-  return FloatOf((bits + 0x1000u) & 0xffffe000u);
-}
-
 // An operand's element as tensor cores take it: one tf32, or two.
 template <int kTerms>
 struct Tf32Terms {
@@ -285,9 +278,6 @@ struct CudaCores {
       });
     }
   }
-
-  // A weight as the product takes it.
-  static TF_PAIRWISE_DEVICE float WeightOf(float w) { return w; }
 };
 
 // kProducts for one: 1 or 3.
@@ -332,8 +322,15 @@ struct TensorCores {
   };
 
   static TF_PAIRWISE_DEVICE void Load(const float (&from)[4], Left& to) {
+    LoadTerms<Terms>(from, to);
+  }
+  static TF_PAIRWISE_DEVICE void LoadWeights(const float (&from)[4], Left& to) {
+    LoadTerms<Tf32Terms<3>>(from, to);
+  }
+  template <class T>
+  static TF_PAIRWISE_DEVICE void LoadTerms(const float (&from)[4], Left& to) {
     TF_PAIRWISE_UNROLL for (int e = 0; e < 4; ++e) {
-      const Terms terms(from[e]);
+      const T terms(from[e]);
       to.big[e] = terms.big;
       to.small[e] = terms.small;
     }
@@ -346,8 +343,8 @@ struct TensorCores {
     }
   }
 
-  // sum += a b; a(lane) is the lane's Left.
-  template <class A>
+  // sum += a b; a(lane) is the lane's Left, of two terms each or of one.
+  template <bool kTwoTerms, class A>
   static TF_PAIRWISE_DEVICE void Add(PerLane<Sum>& sum, const A& a,
                                      const PerLane<Right>& b) {
     const auto c = [&](int lane) -> float (&)[4] { return sum[lane].v; };
@@ -357,14 +354,16 @@ struct TensorCores {
     const auto b_big = [&](int lane) -> const unsigned (&)[2] {
       return b[lane].big;
     };
-    if constexpr (kTerms == 3) {
+    if constexpr (kTwoTerms) {
       const auto a_small = [&](int lane) -> const unsigned (&)[4] {
         return a(lane).small;
       };
+      MultiplyTf32(c, a_small, b_big);
+    }
+    if constexpr (kTerms == 3) {
       const auto b_small = [&](int lane) -> const unsigned (&)[2] {
         return b[lane].small;
       };
-      MultiplyTf32(c, a_small, b_big);
       MultiplyTf32(c, a_big, b_small);
     }
     MultiplyTf32(c, a_big, b_big);
@@ -408,7 +407,8 @@ struct TensorCores {
                 (8 * n + lane / 4) * kStride + k + 8 * step + lane % 4;
             Load(At(y, at), At(y, at + 4), b[lane]);
           });
-          Add(sum, [&](int lane) -> const Left& { return a[step][lane]; }, b);
+          Add<kTerms == 3>(
+              sum, [&](int lane) -> const Left& { return a[step][lane]; }, b);
         }
         AddTo(sum, n, tile);
       }
@@ -439,7 +439,7 @@ struct TensorCores {
       TF_PAIRWISE_UNROLL for (int step = 0; step < kSteps; ++step) {
         const float (&v)[4] = w[lane].v[step];
         const float turned[4] = {v[0], v[2], v[1], v[3]};
-        Load(turned, a[step][lane]);
+        LoadWeights(turned, a[step][lane]);
       }
     });
     TF_PAIRWISE_UNROLL for (int n = 0; n < kWidth / 8; ++n) {
@@ -453,14 +453,11 @@ struct TensorCores {
           const int at = (8 * step + lane % 4 * 2) * kStride + 8 * n + lane / 4;
           Load(At(y, at), At(y, at + kStride), b[lane]);
         });
-        Add(sum, [&](int lane) -> const Left& { return a[step][lane]; }, b);
+        Add<true>(
+            sum, [&](int lane) -> const Left& { return a[step][lane]; }, b);
       }
       AddTo(sum, n, sums);
     }
-  }
-
-  static TF_PAIRWISE_DEVICE float WeightOf(float w) {
-    return kTerms == 1 ? RoundToTf32(w) : w;
   }
 };
 

@@ -108,8 +108,8 @@ void CheckMultiply(bool tf32) {
 // Sums of kDepth coordinates += w y.
 template <class Policy, int kDepth>
 void CheckAccumulate(bool tf32) {
-  Numbers numbers(tf32);
-  const auto y = Lines<kDepth>(kColumns, numbers);
+  Numbers points(tf32), numbers(false);
+  const auto y = Lines<kDepth>(kColumns, points);
   double weights[kWarpRows][kColumns], before[kWarpRows][kDepth];
   using Weights = PerLane<typename Policy::template Part<kColumns>>;
   using Sums = PerLane<typename Policy::template Part<kDepth>>;

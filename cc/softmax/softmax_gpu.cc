@@ -161,7 +161,8 @@ bool TakesPairTiles(const SoftmaxLoss& problem) {
   return problem.kind != SoftmaxKind::kNtXent &&
          (problem.kind != SoftmaxKind::kSigmoid ||
           problem.reduction != Reduction::kNone) &&
-         ProductsFor(problem.dtype) != GpuProducts::kCudaCores &&
+         ProductsFor(problem.dtype, PointsOfProducts(problem.normalize)) !=
+             GpuProducts::kCudaCores &&
          PairWalk::Takes(PairsOf(problem));
 }
 

@@ -20,17 +20,18 @@ namespace tf_pairwise {
 // What makes the products of points and of weights on a GPU.
 enum class GpuProducts {
   kCudaCores,
-  // Tensor cores. Halves as they are (tf32 has their bits; points that are
-  // centred or normalised are rounded to it), and floats as two tf32 each.
+  // Tensor cores: points that are tf32, which halves are, and floats as two of
+  // them each. Both are as exact as floats.
   kTf32,
   kTf32x3,
 };
 
-// That of a type on the current device: halves are multiplied by tensor cores
-// where it has them for tf32, floats by CUDA cores.
-// TF_PAIRWISE_GPU_PRODUCTS=cuda_cores or tensor_cores has all that can be by
-// one of them.
-GpuProducts ProductsFor(DType dtype);
+// That of points of a type and metric on the current device. Halves are
+// multiplied by tensor cores where it has them for tf32: as one where tiles
+// read them as they are, as two where they were centred or normalised. Floats
+// are by CUDA cores. TF_PAIRWISE_GPU_PRODUCTS=cuda_cores or tensor_cores has
+// all that can be by one of them.
+GpuProducts ProductsFor(DType dtype, Metric metric);
 
 template <typename T>
 struct GpuOperand {

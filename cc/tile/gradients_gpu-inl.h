@@ -12,8 +12,7 @@
 //
 // Own points are the strip's rows or, kTransposed, its columns; the sum is over
 // the others, in chunks of 16, whose weights come through registers (masked,
-// rounded as the product takes them, and turned where they are rows) into
-// shared memory, one chunk ahead.
+// and turned where they are rows) into shared memory, one chunk ahead.
 //
 // Tensor cores (tensor_tile_gpu-inl.h): what is loaded ahead waits in shared
 // memory, for registers are short.
@@ -57,7 +56,7 @@ struct AccumulateKernel {
   static_assert(!kIsTensor || (sizeof(T) == 4 && !kCoordinates));
   static constexpr int kThreads = Shape::kThreads;
   // Two fit where there are no registers but a product's, and no small terms'.
-  static constexpr int kBlocks = kCoordinates || Policy::kTerms == 3 ? 1 : 2;
+  static constexpr int kBlocks = kCoordinates || Policy::kIsTensor ? 1 : 2;
   static constexpr int kTile = Shape::kTile;
   static constexpr int kDepth = Shape::kDepth, kPack = Pack<T>::kSize;
   // A thread's packs of a chunk, of weights and of coordinates.
@@ -243,10 +242,6 @@ struct AccumulateKernel {
       TF_PAIRWISE_UNROLL for (int q = 0; q < kPacks; ++q) {
         weights[q] = s.given[thread + q * kThreads];
         LeaveOut(r.left_out >> (kPacks - 1 - q) * kPack, weights[q]);
-        // Here, so that the factor is that of the product's weights.
-        TF_PAIRWISE_UNROLL for (int e = 0; e < kPack; ++e) {
-          weights[q].v[e] = Policy::WeightOf(weights[q].v[e]);
-        }
       }
       return StoreWeights(thread, buffer, weights, s, r.part);
     } else {

@@ -4,7 +4,6 @@
 #include "cuda/block.h"
 #include "cuda/halves.h"
 #include "cuda/points.h"
-#include "cuda/warp_tile.h"
 #include "metric/metric-inl.h"
 
 // Points made ready for a GPU's tiles: operand_cpu.cc's twin.
@@ -124,7 +123,6 @@ struct PrepareKernel : KeepsNothing {
     T* term;          // [padded_n]
     T* inverse_norm;  // [padded_n], or null
     Metric metric, product;
-    bool rounded;  // rows are tf32, of which the terms are, too
   };
 
   static TF_PAIRWISE_DEVICE void ClearRow(const Arguments& a, int64_t i,
@@ -147,9 +145,7 @@ struct PrepareKernel : KeepsNothing {
                                           const F& f) {
     EachLane([&](int lane) {
       for (int64_t k = lane; k < a.stride; k += kWarp) {
-        T v = k < a.d ? f(k) : T(0);
-        if constexpr (sizeof(T) == 4) v = a.rounded ? RoundToTf32(v) : v;
-        a.rows[i * a.stride + k] = v;
+        a.rows[i * a.stride + k] = k < a.d ? f(k) : T(0);
       }
     });
   }

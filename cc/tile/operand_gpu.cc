@@ -15,9 +15,16 @@ bool NeedsCentre(Metric metric) {
   });
 }
 
+// Whether its tiles read other points than those given.
+bool IsPrepared(Metric metric) {
+  return VisitMetric(metric, [](auto m) {
+    return decltype(m)::kPreparation != Preparation::kNone;
+  });
+}
+
 }  // namespace
 
-GpuProducts ProductsFor(DType dtype) {
+GpuProducts ProductsFor(DType dtype, Metric metric) {
   if (dtype == DType::kFloat64 || CurrentGpuLimits().capability < 80) {
     return GpuProducts::kCudaCores;
   }
@@ -25,7 +32,9 @@ GpuProducts ProductsFor(DType dtype) {
   const bool all = said != nullptr && std::strcmp(said, "tensor_cores") == 0;
   const bool none = said != nullptr && std::strcmp(said, "cuda_cores") == 0;
   if (none) return GpuProducts::kCudaCores;
-  if (IsHalf(dtype)) return GpuProducts::kTf32;
+  if (IsHalf(dtype)) {
+    return IsPrepared(metric) ? GpuProducts::kTf32x3 : GpuProducts::kTf32;
+  }
   return all ? GpuProducts::kTf32x3 : GpuProducts::kCudaCores;
 }
 
@@ -35,7 +44,7 @@ void GpuOperand<T>::LayOut(Scratch& scratch, const PairSet& pairs,
   dtype = pairs.dtype;
   metric = pairs.metric;
   product = pairs.product;
-  products = ProductsFor(dtype);
+  products = ProductsFor(dtype, metric);
   n = count;
   d = pairs.d;
   padded_n = RoundUp(n, kRowPadding);
@@ -81,10 +90,9 @@ Status GpuOperand<T>::Prepare(const void* points, const T* common,
     }
   }
   using K = PrepareKernel<T>;
-  return Launch<K>(
-      stream, {Blocks(padded_n, K::kRows)},
-      {source, from, n, d, padded_n, stride, rows, term, inverse_norm, metric,
-       product, products == GpuProducts::kTf32});
+  return Launch<K>(stream, {Blocks(padded_n, K::kRows)},
+                   {source, from, n, d, padded_n, stride, rows, term,
+                    inverse_norm, metric, product});
 }
 
 template <typename T>

@@ -398,7 +398,7 @@ struct PairTilesKernel {
           const float slope =
               Family::Slope(common, x[i], y, distance, is, parts);
           // Without a pair the slope is 0, and `inverse` anything.
-          value = P::WeightOf(is ? slope * inverse : 0);
+          value = is ? slope * inverse : 0;
         }
       }
       suspects[lane] = pairs.there & ~far;

@@ -53,14 +53,16 @@ bool PairWalk::Fits(const PairSet& pairs) {
     });
   };
   if (!fits(pairs.metric) || !fits(pairs.product)) return false;
-  const bool cuda_cores = ProductsFor(pairs.dtype) == GpuProducts::kCudaCores;
+  const bool cuda_cores =
+      ProductsFor(pairs.dtype, pairs.metric) == GpuProducts::kCudaCores;
   const int64_t bytes =
       cuda_cores ? BytesOf<CudaCores>(width) : BytesOf<Tf32>(width);
   return bytes <= CurrentGpuLimits().shared_bytes;
 }
 
 bool PairWalk::Takes(const PairSet& pairs) {
-  return (pairs.self || ProductsFor(pairs.dtype) != GpuProducts::kCudaCores) &&
+  return (pairs.self ||
+          ProductsFor(pairs.dtype, pairs.metric) != GpuProducts::kCudaCores) &&
          Fits(pairs);
 }
 

@@ -161,8 +161,7 @@ void CheckSums(bool splits, bool close) {
     for (int j = 0; j < others; ++j) {
       const int row = kTransposed ? j : i, column = kTransposed ? i : j;
       if ((near[row * kWords + column / 32] >> column % 32 & 1) != 0) continue;
-      float w = values[row * kPadded + column];
-      if (kTf32) w = RoundToTf32(w);
+      const float w = values[row * kPadded + column];
       expected_factor.Add(1, w);
       for (int k = 0; k < kWidth; ++k) expected[k].Add(-w, y[j * kWidth + k]);
     }

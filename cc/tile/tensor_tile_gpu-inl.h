@@ -71,11 +71,12 @@ struct TensorTile {
           Policy::Load(pack.v[2 * step], pack.v[2 * step + 1], b[lane].v[step]);
         }
       });
-      Multiply(a, b, [&](int lane, int tile, const float (&sum)[4]) {
-        TF_PAIRWISE_UNROLL for (int e = 0; e < 4; ++e) {
-          lanes[lane].sum[2 * tile + e / 2][2 * n + e % 2] += sum[e];
-        }
-      });
+      Multiply<Policy::kTerms == 3>(
+          a, b, [&](int lane, int tile, const float (&sum)[4]) {
+            TF_PAIRWISE_UNROLL for (int e = 0; e < 4; ++e) {
+              lanes[lane].sum[2 * tile + e / 2][2 * n + e % 2] += sum[e];
+            }
+          });
     }
   }
 
@@ -106,7 +107,7 @@ struct TensorTile {
           }
           const float from[4] = {pairs[0].v[0], pairs[0].v[1], pairs[1].v[0],
                                  pairs[1].v[1]};
-          Policy::Load(from, a[lane].v[tile][step]);
+          Policy::LoadWeights(from, a[lane].v[tile][step]);
         }
       }
     });
@@ -120,7 +121,7 @@ struct TensorTile {
                        b[lane].v[step]);
         }
       });
-      Multiply(a, b, [&](int lane, int tile, const float (&sum)[4]) {
+      Multiply<true>(a, b, [&](int lane, int tile, const float (&sum)[4]) {
         TF_PAIRWISE_UNROLL for (int e = 0; e < 4; ++e) {
           lanes[lane].sum[2 * tile + e / 2][2 * n + e % 2] -= sum[e];
         }
@@ -134,7 +135,7 @@ struct TensorTile {
  private:
   // add(lane, tile, sum) with the products of the rows' tiles and one of the
   // columns.
-  template <class Add>
+  template <bool kTwoTerms, class Add>
   static TF_PAIRWISE_DEVICE void Multiply(const PerLane<Rows>& a,
                                           const PerLane<Columns>& b,
                                           const Add& add) {
@@ -146,7 +147,7 @@ struct TensorTile {
       TF_PAIRWISE_UNROLL for (int step = 0; step < kSteps; ++step) {
         PerLane<typename Policy::Right> right;
         InLanes([&](int lane) { right[lane] = b[lane].v[step]; });
-        Policy::Add(
+        Policy::template Add<kTwoTerms>(
             sum,
             [&](int lane) -> const typename Policy::Left& {
               return a[lane].v[tile][step];
