@@ -211,8 +211,8 @@ OF = {
     "accumulate_columns": column_sums(MULTIPLY_ADDS),
     "accumulate_parts_rows": row_sums(COMPARISONS, 1 / 2),
     "accumulate_parts_columns": column_sums(COMPARISONS, 1 / 2),
-    # On tensor cores, 16 x 8 x 8 to an instruction of a warp, of three products, of two (weights with
-    # points that are tf32) or of one.
+    # On tensor cores, 16 x 8 x 8 to an instruction of a warp: of three products, of two (weights,
+    # with points that are tf32), of one.
     "tf32_distances_.*": distances("HMMA", 32) | TENSOR,
     "tf32x3_(deep_)?distances_.*": distances("HMMA", 32 / 3) | TENSOR,
     "tf32_accumulate_rows": row_sums("HMMA", 16) | TENSOR,
