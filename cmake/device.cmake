@@ -92,6 +92,7 @@ if(device_images)
     COMMAND ${TF_PAIRWISE_PYTHON} ${kernel_table} ${kernels_txt} ${device_images}
             $<$<BOOL:${kernel_sizes}>:$<TARGET_FILE:fake_cuda>>
     DEPENDS ${kernel_table} ${device_images} ${kernel_sizes}
+    COMMAND_EXPAND_LISTS # without tests there is no last argument
     COMMENT "Registers and spills of the kernels: ${kernels_txt}"
     VERBATIM)
   add_custom_target(kernel_table ALL DEPENDS ${kernels_txt})
