@@ -31,9 +31,12 @@ struct RowLogits {
   }
 };
 
-// A point as a row or column of the gradient's walk: weight 0 has no part.
+// A point as a row or column of the gradient's walk: weight 0 has no part. What
+// is left of two numbers that are nearly the same, of a positive that has all
+// of the sum, takes what floats lack of them.
 struct SoftmaxPoint {
   float largest = 0, inverse = 0, share = 0, weight = 0;
+  float inverse_rest = 0, share_rest = 0;
 };
 
 // kLabelled: positives are those of the same label, and a row's own pair is
@@ -133,6 +136,10 @@ struct SoftmaxLogitsKernel : KeepsNothing {
     float* losses;                // [n], or null
   };
 
+  static TF_PAIRWISE_DEVICE float RestOf(double value, float rounded) {
+    return static_cast<float>(value - static_cast<double>(rounded));
+  }
+
   static TF_PAIRWISE_DEVICE double LossOf(const Arguments& a, int64_t i,
                                           double weight, double count,
                                           const RowLogits& row) {
@@ -166,7 +173,9 @@ struct SoftmaxLogitsKernel : KeepsNothing {
       if (weight != 0) {
         point.largest = static_cast<float>(row.largest);
         point.inverse = static_cast<float>(1 / row.sum);
+        point.inverse_rest = RestOf(1 / row.sum, point.inverse);
         point.share = static_cast<float>(1 / count);
+        point.share_rest = RestOf(1 / count, point.share);
         point.weight = static_cast<float>(a.symmetric ? 0.5 * weight : weight);
       }
       a.points[i] = point;
@@ -237,8 +246,11 @@ struct SoftmaxPairs {
   static TF_PAIRWISE_DEVICE float PartOf(const SoftmaxPoint& point, float logit,
                                          bool positive) {
     const float e = ShiftedExp(logit, point.largest);
-    return Weighted(point.weight,
-                    MulAdd(e, point.inverse, positive ? -point.share : 0));
+    float slope = MulAdd(e, point.inverse, positive ? -point.share : 0);
+    if (kLabelled) {
+      slope += MulAdd(e, point.inverse_rest, positive ? -point.share_rest : 0);
+    }
+    return Weighted(point.weight, slope);
   }
   static TF_PAIRWISE_DEVICE float Slope(const Common& common, const Point& row,
                                         const Point& column, float distance,
