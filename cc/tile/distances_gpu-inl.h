@@ -42,8 +42,7 @@ struct DistancesArguments {
 
 // kDeep: sums longer than kDepthBlock are made in blocks, so that rounding does
 // not grow with the dimension. (Tensor cores add up a chunk at a time: theirs
-// are long where there are more chunks than CUDA cores' blocks have terms. The
-// precision of halves needs none.)
+// are long where there are more chunks than CUDA cores' blocks have terms.)
 template <class M, typename T, bool kDeep, class Policy = CudaCores>
 struct DistancesKernel {
   TF_PAIRWISE_KERNEL_NAME(std::string(Policy::kName) + (kDeep ? "deep_" : "") +

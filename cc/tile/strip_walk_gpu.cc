@@ -63,11 +63,12 @@ Status Accumulate(Metric metric, GpuProducts products,
 template <class M, class Policy, typename T>
 Status LaunchDistances(const Grid& grid, const DistancesArguments<T>& arguments,
                        const Stream& stream) {
-  using Deep = DistancesKernel<M, T, true, Policy>;
-  if constexpr (!std::is_same_v<Policy, Tf32>) {
-    if (arguments.stride > Deep::kDepthBlock) {
-      return Launch<Deep>(stream, grid, arguments);
-    }
+  // Long sums of points that are tf32 are made as those of floats.
+  using Products =
+      std::conditional_t<std::is_same_v<Policy, Tf32>, Tf32x3, Policy>;
+  using Deep = DistancesKernel<M, T, true, Products>;
+  if (arguments.stride > Deep::kDepthBlock) {
+    return Launch<Deep>(stream, grid, arguments);
   }
   return Launch<DistancesKernel<M, T, false, Policy>>(stream, grid, arguments);
 }
