@@ -343,6 +343,11 @@ struct TensorCores {
     }
   }
 
+  static TF_PAIRWISE_DEVICE void Clear(PerLane<Sum>& sum) {
+    InLanes([&](int lane) {
+      TF_PAIRWISE_UNROLL for (int e = 0; e < 4; ++e) sum[lane].v[e] = 0;
+    });
+  }
   // sum += a b; a(lane) is the lane's Left, of two terms each or of one.
   template <bool kTwoTerms, class A>
   static TF_PAIRWISE_DEVICE void Add(PerLane<Sum>& sum, const A& a,
@@ -397,9 +402,7 @@ struct TensorCores {
       });
       TF_PAIRWISE_UNROLL for (int n = 0; n < kColumns / 8; ++n) {
         PerLane<Sum> sum;
-        InLanes([&](int lane) {
-          TF_PAIRWISE_UNROLL for (int e = 0; e < 4; ++e) sum[lane].v[e] = 0;
-        });
+        Clear(sum);
         TF_PAIRWISE_UNROLL for (int step = 0; step < kSteps; ++step) {
           PerLane<Right> b;
           InLanes([&](int lane) {
@@ -444,9 +447,7 @@ struct TensorCores {
     });
     TF_PAIRWISE_UNROLL for (int n = 0; n < kWidth / 8; ++n) {
       PerLane<Sum> sum;
-      InLanes([&](int lane) {
-        TF_PAIRWISE_UNROLL for (int e = 0; e < 4; ++e) sum[lane].v[e] = 0;
-      });
+      Clear(sum);
       TF_PAIRWISE_UNROLL for (int step = 0; step < kSteps; ++step) {
         PerLane<Right> b;
         InLanes([&](int lane) {

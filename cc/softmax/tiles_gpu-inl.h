@@ -141,8 +141,7 @@ struct SoftmaxLogitsKernel : KeepsNothing {
   }
 
   static TF_PAIRWISE_DEVICE double LossOf(const Arguments& a, int64_t i,
-                                          double weight, double count,
-                                          const RowLogits& row) {
+                                          double count, const RowLogits& row) {
     const LogSum<double> all = {row.largest, row.sum};
     if (a.positives != nullptr) {
       return SupervisedLoss(all, row.positives, count);
@@ -181,7 +180,7 @@ struct SoftmaxLogitsKernel : KeepsNothing {
       a.points[i] = point;
       if (a.results == nullptr) return;
       SoftmaxResult result;
-      if (weight != 0) result.loss = weight * LossOf(a, i, weight, count, row);
+      if (weight != 0) result.loss = weight * LossOf(a, i, count, row);
       a.results[i] = result;
       if (a.losses != nullptr) a.losses[i] = static_cast<float>(result.loss);
     });

@@ -4,6 +4,7 @@
 #include "cuda/points.h"
 #include "metric/metric-inl.h"
 #include "tile/closeness.h"
+#include "tile/shape_gpu-inl.h"
 
 // What a family of losses tells the kernels of pair tiles
 // (tile/pair_tiles_gpu-inl.h), what they are launched with, and the pairs that
@@ -78,12 +79,6 @@ struct ProductMetric {
   bool root;        // the distance is the raw value's
 };
 
-template <class M>
-constexpr bool IsProductMetric() {
-  return M::kForm == GradientForm::kDifference ||
-         M::kForm == GradientForm::kProduct;
-}
-
 struct IsRoot {
   TF_PAIRWISE_HOST_DEVICE bool operator()(RootSlope) const { return true; }
   template <class Slope>
@@ -152,7 +147,7 @@ struct DirectDistance {
   const WarpPoints<float>& points;
   template <class M>
   TF_PAIRWISE_DEVICE float operator()(M) const {
-    if constexpr (IsProductMetric<M>() && M::kCancels) {
+    if constexpr (IsProduct<M>() && M::kCancels) {
       return static_cast<float>(M::Direct(points, false).distance);
     } else {
       return 0;

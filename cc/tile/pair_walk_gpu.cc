@@ -49,7 +49,7 @@ bool PairWalk::Fits(const PairSet& pairs) {
   const auto fits = [&](Metric of) {
     return VisitMetric(of, [&](auto metric) {
       using M = decltype(metric);
-      return same ? IsProductMetric<M>() : M::kForm == GradientForm::kProduct;
+      return same ? IsProduct<M>() : M::kForm == GradientForm::kProduct;
     });
   };
   if (!fits(pairs.metric) || !fits(pairs.product)) return false;
@@ -69,7 +69,7 @@ bool PairWalk::Takes(const PairSet& pairs) {
 ProductMetric PairWalk::ProductOf(Metric metric) {
   return VisitMetric(metric, [](auto m) {
     using M = decltype(m);
-    if constexpr (IsProductMetric<M>()) {
+    if constexpr (IsProduct<M>()) {
       return ProductMetricOf<M>();
     } else {
       return ProductMetric();

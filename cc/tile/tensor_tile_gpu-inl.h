@@ -141,9 +141,7 @@ struct TensorTile {
                                           const Add& add) {
     TF_PAIRWISE_UNROLL for (int tile = 0; tile < kRowTiles; ++tile) {
       PerLane<typename Policy::Sum> sum;
-      InLanes([&](int lane) {
-        TF_PAIRWISE_UNROLL for (int e = 0; e < 4; ++e) sum[lane].v[e] = 0;
-      });
+      Policy::Clear(sum);
       TF_PAIRWISE_UNROLL for (int step = 0; step < kSteps; ++step) {
         PerLane<typename Policy::Right> right;
         InLanes([&](int lane) { right[lane] = b[lane].v[step]; });
